@@ -1,3 +1,13 @@
 module github.com/shoaldb/shoal
 
 go 1.26.0
+
+require (
+	github.com/tidwall/gjson v1.20.1
+	golang.org/x/sync v0.24.0
+)
+
+require (
+	github.com/tidwall/match v1.1.1 // indirect
+	github.com/tidwall/pretty v1.2.0 // indirect
+)

@@ -218,6 +218,32 @@ func (k *Knowledge) Last(r ReplicaID) uint64 {
 	return c.upTo
 }
 
+// UpTo returns the counter up to which k covers all writes of r.
+func (k *Knowledge) UpTo(r ReplicaID) uint64 { return k.of[r].upTo }
+
+// Cut makes k no longer cover the writes of r after n.
+func (k *Knowledge) Cut(r ReplicaID, n uint64) {
+	c, ok := k.of[r]
+	if !ok {
+		return
+	}
+	k.spans -= len(c.beyond)
+	c.upTo = min(c.upTo, n)
+	keep := slices.IndexFunc(c.beyond, func(s span) bool { return s.last > n })
+	if keep >= 0 {
+		if s := &c.beyond[keep]; s.first <= n {
+			s.last = n
+			keep++
+		}
+		c.beyond = c.beyond[:keep]
+	}
+	k.spans += len(c.beyond)
+	k.of[r] = c
+	if c.upTo == 0 && len(c.beyond) == 0 {
+		delete(k.of, r)
+	}
+}
+
 // Replicas returns the replicas of which k covers any write, sorted.
 func (k *Knowledge) Replicas() []ReplicaID {
 	return slices.SortedFunc(maps.Keys(k.of), ReplicaID.Compare)

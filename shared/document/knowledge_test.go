@@ -89,6 +89,11 @@ func TestKnowledgeIsTheSetOfItsDots(t *testing.T) {
 			t.Fatalf("seed %d: nothing new, but %v", seed, d)
 		}
 		roundTrip(t, m, both)
+		r, last := ReplicaID{byte(rng.IntN(3))}, uint64(rng.IntN(18))
+		m.Cut(r, last)
+		maps.DeleteFunc(both, func(d Dot, _ bool) bool { return d.Replica == r && d.Counter > last })
+		check(t, m, both)
+		roundTrip(t, m, both)
 	}
 }
 

@@ -1,0 +1,194 @@
+package collection
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/shoaldb/shoal/shared/block"
+	"github.com/shoaldb/shoal/shared/document"
+	"github.com/shoaldb/shoal/shared/store"
+	"github.com/tidwall/gjson"
+)
+
+// Incoming is what one frame of a peer brings.
+type Incoming struct {
+	Entries []document.Entry
+	Beaten  []document.Dot      // writes that one of Entries, or what it stands for, has beaten
+	Seen    *document.Knowledge // what the sender knew, at most, when it read Entries; not nil
+	Claim   *document.Knowledge // what may be added to the own knowledge once Entries are taken; nil for nothing
+	From    document.ReplicaID  // the sender
+	Cursor  store.Position      // how far its log is read with this frame; 0 leaves it as it was
+
+	resolved map[pair]Resolution
+}
+
+// pair names two versions that conflict.
+type pair struct{ local, remote document.Dot }
+
+// Clash is a conflict that came up.
+type Clash struct {
+	Local, Remote document.Entry
+	Result        document.Entry // the version held since
+}
+
+// Accepted tells what became of an Incoming.
+type Accepted struct {
+	Taken   int // entries that changed a document here
+	Clashes []Clash
+}
+
+// Accept takes what a peer sent, after the rules of package document, in one commit; it blocks until that is done, and
+// while the conflict handler works. On an error nothing was taken, or, if the handler failed, the part before that conflict;
+// accepting it again does no harm.
+func (c *Collection) Accept(ctx context.Context, in *Incoming) (Accepted, error) {
+	size := 0
+	for i := range in.Entries {
+		size += block.Size(&in.Entries[i])
+	}
+	var out Accepted
+	for i := range in.Entries {
+		if err := c.check(&in.Entries[i]); err != nil {
+			return out, &DocumentError{in.Entries[i].ID, err}
+		}
+	}
+	for {
+		var r acceptance
+		err := c.do(ctx, size, func(t *tx) error {
+			r = acceptance{tx: t, in: in}
+			r.run()
+			return nil
+		})
+		if err != nil {
+			return out, err
+		}
+		out.Taken += r.taken
+		out.Clashes = append(out.Clashes, r.clashes...)
+		if len(r.open) == 0 {
+			return out, nil
+		}
+		if err := c.resolve(ctx, in, r.open); err != nil {
+			return out, err
+		}
+	}
+}
+
+// check returns an error unless e, which comes from another replica, can be stored.
+func (c *Collection) check(e *document.Entry) error {
+	if now := c.opts.Now(); e.Time.TooFarAhead(now) {
+		return fmt.Errorf("%w: written at %v, the time here is %v", ErrClockSkew, e.Time.Wall().UTC(), now.UTC())
+	}
+	if e.Deleted && len(e.Body) == 0 {
+		return checkID(e.ID)
+	}
+	if err := checkJSON(e.Body); err != nil {
+		return err
+	}
+	if key := gjson.GetBytes(e.Body, gjson.Escape(c.opts.PrimaryKey)); key.Type != gjson.String || key.Str != e.ID {
+		return fmt.Errorf("%w: the primary key in its body is another", ErrInvalid)
+	}
+	return checkID(e.ID)
+}
+
+// acceptance is one run of an Incoming within a commit.
+type acceptance struct {
+	tx      *tx
+	in      *Incoming
+	taken   int
+	clashes []Clash
+	open    []Clash // conflicts for which the handler has to be asked first; Result is missing
+}
+
+func (a *acceptance) run() {
+	for i := range a.in.Entries {
+		a.entry(&a.in.Entries[i])
+	}
+	if len(a.open) > 0 {
+		return // what follows is true only when every entry was taken
+	}
+	for _, d := range a.in.Beaten {
+		a.know(d)
+	}
+	a.tx.know(a.in.Claim)
+	a.tx.reach(a.in.From, a.in.Cursor)
+}
+
+func (a *acceptance) know(d document.Dot) {
+	if !a.tx.known.Covers(d) {
+		a.tx.known.Add(d)
+		a.tx.tell = true
+	}
+}
+
+func (a *acceptance) entry(e *document.Entry) {
+	local := a.tx.get(e.ID)
+	switch document.Decide(local, e, a.tx.known, a.in.Seen) {
+	case document.Take:
+		a.take(e)
+	case document.Drop:
+		a.know(e.Dot)
+	case document.Conflict:
+		a.conflict(local, e)
+	}
+}
+
+func (a *acceptance) take(e *document.Entry) {
+	a.tx.put(e)
+	a.taken++
+}
+
+func (a *acceptance) conflict(local, remote *document.Entry) {
+	result := a.settle(local, remote)
+	if result == nil {
+		a.open = append(a.open, Clash{Local: *local, Remote: *remote})
+		return
+	}
+	switch result {
+	case local:
+		a.know(remote.Dot)
+	default:
+		a.know(remote.Dot)
+		a.take(result)
+	}
+	a.clashes = append(a.clashes, Clash{Local: *local, Remote: *remote, Result: *result})
+}
+
+// settle returns the version that comes out of a conflict: one of the two, or a new write over both; nil if the handler has
+// not been asked yet.
+func (a *acceptance) settle(local, remote *document.Entry) *document.Entry {
+	_, hi := document.Order(local, remote)
+	if a.tx.c.opts.Handler == nil || int(local.Merges)+int(remote.Merges) >= document.MaxMerges {
+		return hi
+	}
+	r, ok := a.in.resolved[pair{local.Dot, remote.Dot}]
+	switch {
+	case !ok:
+		return nil
+	case r.keepsGreater:
+		return hi
+	}
+	return &document.Entry{
+		ID:      hi.ID,
+		Dot:     a.tx.nextDot(),
+		Base:    remote.Dot,
+		Time:    hi.Time.Next(a.tx.c.opts.Now()),
+		Merges:  max(local.Merges, remote.Merges) + 1,
+		Deleted: r.Deleted,
+		Body:    r.Body,
+	}
+}
+
+// resolve asks the handler about conflicts and leaves what it says in in.
+func (c *Collection) resolve(ctx context.Context, in *Incoming, open []Clash) error {
+	if in.resolved == nil {
+		in.resolved = make(map[pair]Resolution)
+	}
+	for i := range open {
+		local, remote := &open[i].Local, &open[i].Remote
+		r, err := c.ask(ctx, local, remote)
+		if err != nil {
+			return fmt.Errorf("conflict handler, document %q: %w", local.ID, err)
+		}
+		in.resolved[pair{local.Dot, remote.Dot}] = r
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package collection
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/shoaldb/shoal/shared/block"
+	"github.com/shoaldb/shoal/shared/document"
+	"github.com/shoaldb/shoal/shared/store"
+)
+
+// version is an entry at its place in the log.
+type version struct {
+	document.Entry
+	pos  store.Position
+	dead bool // a later version took its place
+}
+
+// memory is what the log holds, in memory.
+type memory struct {
+	docs    map[string]*version
+	order   []*version // by position; dead ones stay for a while
+	dead    int        // of order
+	live    int        // documents that are not deleted
+	next    store.Position
+	known   *document.Knowledge // never changed, only replaced
+	self    document.ReplicaID
+	cursors map[document.ReplicaID]store.Position
+	shared  shared
+	acked   uint64 // own writes up to here are known to another replica
+	marks   map[document.ReplicaID]marks
+}
+
+func (m *memory) init() {
+	*m = memory{
+		docs:    make(map[string]*version),
+		next:    1,
+		known:   &document.Knowledge{},
+		cursors: make(map[document.ReplicaID]store.Position),
+		marks:   make(map[document.ReplicaID]marks),
+	}
+}
+
+// Change is one step in the life of a document: the version before, if there was one, and the one after.
+type Change struct {
+	Before *document.Entry
+	After  *document.Entry
+}
+
+// apply takes in records that the log holds. Those that it took before it skips. It returns what changed, in log order.
+func (m *memory) apply(records []store.Record) ([]Change, error) {
+	var changes []Change
+	known := (*document.Knowledge)(nil)
+	for _, r := range records {
+		if r.Next() <= m.next {
+			continue
+		}
+		if known == nil {
+			known = m.known.Clone()
+		}
+		var err error
+		if changes, err = m.applyRecord(r, known, changes); err != nil {
+			return changes, fmt.Errorf("record at position %d: %w", r.First, err)
+		}
+		m.next = r.Next()
+	}
+	if known != nil {
+		m.known = known
+	}
+	return changes, nil
+}
+
+func (m *memory) applyRecord(r store.Record, known *document.Knowledge, changes []Change) ([]Change, error) {
+	if len(r.Data) == 0 {
+		return changes, nil
+	}
+	if isState(r.Data) {
+		s, err := decodeState(r.Data)
+		if err != nil {
+			return changes, err
+		}
+		m.applyState(&s, known)
+		return changes, nil
+	}
+	entries, err := block.Decode(r.Data)
+	if err != nil {
+		return changes, err
+	}
+	if m.order == nil {
+		m.order = make([]*version, 0, len(entries))
+	}
+	versions := make([]version, len(entries))
+	for i := range entries {
+		pos := r.First + store.Position(entries[i].Offset)
+		if pos < m.next {
+			continue
+		}
+		v := &versions[i]
+		*v = version{Entry: entries[i].Entry, pos: pos}
+		changes = append(changes, m.put(v, known))
+	}
+	return changes, nil
+}
+
+func (m *memory) applyState(s *state, known *document.Knowledge) {
+	if !s.self.IsZero() {
+		known.Cut(m.self, s.keep)
+		m.self, m.acked = s.self, 0
+		clear(m.cursors) // they left out what the knowledge no longer covers
+		clear(m.marks)   // they belong to the id before
+	}
+	if s.known != nil {
+		known.Merge(s.known)
+	}
+	maps.Copy(m.cursors, s.cursors)
+	maps.Copy(m.marks, s.marks)
+	m.acked = max(m.acked, s.acked)
+	if s.shared.set {
+		m.shared = s.shared
+	}
+}
+
+// put makes v the current version of its document.
+func (m *memory) put(v *version, known *document.Knowledge) Change {
+	change := Change{After: &v.Entry}
+	if old := m.docs[v.ID]; old != nil {
+		change.Before = &old.Entry
+		old.dead = true
+		m.dead++
+		if !old.Deleted {
+			m.live--
+		}
+	}
+	if !v.Deleted {
+		m.live++
+	}
+	m.docs[v.ID] = v
+	m.order = append(m.order, v)
+	known.Add(v.Dot)
+	if m.dead > 64 && m.dead > len(m.order)/2 {
+		m.order = slices.DeleteFunc(m.order, func(v *version) bool { return v.dead })
+		m.dead = 0
+	}
+	return change
+}
+
+// since returns the versions at positions of from and later, in log order, dead ones among them.
+func (m *memory) since(from store.Position) []*version {
+	i, _ := slices.BinarySearchFunc(m.order, from, func(v *version, p store.Position) int {
+		switch {
+		case v.pos < p:
+			return -1
+		case v.pos > p:
+			return 1
+		}
+		return 0
+	})
+	return m.order[i:]
+}
+
+// isShared reports whether anybody may have been told of v.
+func (m *memory) isShared(v *version) bool {
+	return m.shared.open || v.pos < m.shared.upTo
+}

@@ -1,0 +1,177 @@
+package collection
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"slices"
+
+	"github.com/shoaldb/shoal/shared/document"
+	"github.com/shoaldb/shoal/shared/protocol"
+	"github.com/shoaldb/shoal/shared/store"
+)
+
+// state is what a log holds besides entries, or a change of it: fields that are zero leave what was before.
+//
+// A state record is the four bytes of stateMagic, of which the last is the version, a CRC-32C of all that follows, and fields: a tag, a
+// length and so many bytes. A field with an unknown tag is an error, for it comes from a later version.
+type state struct {
+	self    document.ReplicaID                    // who this replica is; a later one takes the place of an earlier one
+	keep    uint64                                // with self: how many writes of the id before are known to have been its own
+	known   *document.Knowledge                   // covered besides what the entries tell
+	cursors map[document.ReplicaID]store.Position // how far the logs of others were read
+	shared  shared                                // which own entries others may know of
+	acked   uint64                                // own writes up to here are known to another replica
+	marks   map[document.ReplicaID]marks
+}
+
+// shared tells which own entries may have been put into a frame to anybody.
+type shared struct {
+	set  bool           // the field is there
+	open bool           // a session may be sending at this moment: all of them
+	upTo store.Position // those at positions before this one
+}
+
+const (
+	stateMagic = "SHS\x01"
+
+	tagSelf    = 1
+	tagKnown   = 2
+	tagCursor  = 3
+	tagShared  = 4
+	tagAcked   = 5
+	tagMarks   = 6
+	headerSize = len(stateMagic) + 4
+)
+
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	errState   = errors.New("malformed state record")
+)
+
+func (s *state) isZero() bool {
+	return s.self.IsZero() && s.known == nil && len(s.cursors) == 0 && !s.shared.set && s.acked == 0 && len(s.marks) == 0
+}
+
+func encodeState(s state) []byte {
+	b := make([]byte, headerSize, 64)
+	field := func(tag uint64, payload []byte) {
+		b = binary.AppendUvarint(b, tag)
+		b = binary.AppendUvarint(b, uint64(len(payload)))
+		b = append(b, payload...)
+	}
+	if !s.self.IsZero() {
+		field(tagSelf, binary.AppendUvarint(s.self[:], s.keep))
+	}
+	if s.known != nil {
+		field(tagKnown, s.known.AppendTo(nil))
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(s.cursors), document.ReplicaID.Compare) {
+		field(tagCursor, binary.AppendUvarint(r[:], uint64(s.cursors[r])))
+	}
+	if s.shared.set {
+		open := byte(0)
+		if s.shared.open {
+			open = 1
+		}
+		field(tagShared, binary.AppendUvarint([]byte{open}, uint64(s.shared.upTo)))
+	}
+	if s.acked > 0 {
+		field(tagAcked, binary.AppendUvarint(nil, s.acked))
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(s.marks), document.ReplicaID.Compare) {
+		m := s.marks[r]
+		field(tagMarks, slices.Concat(r[:], m.confirmed[:], m.given[:], m.received[:]))
+	}
+	copy(b, stateMagic)
+	binary.LittleEndian.PutUint32(b[len(stateMagic):], crc32.Checksum(b[headerSize:], castagnoli))
+	return b
+}
+
+func isState(data []byte) bool {
+	return len(data) >= len(stateMagic) && string(data[:len(stateMagic)-1]) == stateMagic[:len(stateMagic)-1]
+}
+
+func decodeState(data []byte) (state, error) {
+	var s state
+	if len(data) < headerSize || string(data[:len(stateMagic)]) != stateMagic {
+		return s, fmt.Errorf("%w: another version", errState)
+	}
+	b := data[headerSize:]
+	if crc32.Checksum(b, castagnoli) != binary.LittleEndian.Uint32(data[len(stateMagic):]) {
+		return s, fmt.Errorf("%w: checksum differs", errState)
+	}
+	for len(b) > 0 {
+		tag, n := binary.Uvarint(b)
+		size, m := binary.Uvarint(b[max(n, 0):])
+		if n <= 0 || m <= 0 || size > uint64(len(b)-n-m) {
+			return s, errState
+		}
+		b = b[n+m:]
+		if err := s.field(tag, b[:size:size]); err != nil {
+			return s, err
+		}
+		b = b[size:]
+	}
+	return s, nil
+}
+
+func (s *state) field(tag uint64, p []byte) (err error) {
+	f := stateField{p, nil}
+	switch tag {
+	case tagSelf:
+		s.self, s.keep = f.replica(), f.uvarint()
+	case tagKnown:
+		s.known, f.b, err = document.DecodeKnowledge(p)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errState, err)
+		}
+	case tagCursor:
+		if s.cursors == nil {
+			s.cursors = make(map[document.ReplicaID]store.Position)
+		}
+		s.cursors[f.replica()] = store.Position(f.uvarint())
+	case tagShared:
+		s.shared = shared{set: true, open: f.uvarint() == 1, upTo: store.Position(f.uvarint())}
+	case tagAcked:
+		s.acked = f.uvarint()
+	case tagMarks:
+		if s.marks == nil {
+			s.marks = make(map[document.ReplicaID]marks)
+		}
+		s.marks[f.replica()] = marks{protocol.Mark(f.replica()), protocol.Mark(f.replica()), protocol.Mark(f.replica())}
+	default:
+		return fmt.Errorf("%w: unknown field %d", errState, tag)
+	}
+	if f.err != nil || len(f.b) > 0 {
+		return fmt.Errorf("%w: field %d of %d bytes", errState, tag, len(p))
+	}
+	return nil
+}
+
+// stateField reads the payload of a field.
+type stateField struct {
+	b   []byte
+	err error
+}
+
+func (f *stateField) uvarint() uint64 {
+	v, n := binary.Uvarint(f.b)
+	if n <= 0 {
+		f.b, f.err = nil, errState
+		return 0
+	}
+	f.b = f.b[n:]
+	return v
+}
+
+func (f *stateField) replica() (r document.ReplicaID) {
+	if len(f.b) < len(r) {
+		f.b, f.err = nil, errState
+		return r
+	}
+	f.b = f.b[copy(r[:], f.b):]
+	return r
+}
