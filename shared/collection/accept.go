@@ -14,7 +14,7 @@ import (
 type Incoming struct {
 	Entries []document.Entry
 	Beaten  []document.Dot      // writes that one of Entries, or what it stands for, has beaten
-	Seen    *document.Knowledge // what the sender knew, at most, when it read Entries; not nil
+	Seen    *document.Knowledge // what the sender knew when it read Entries, all of them included
 	Claim   *document.Knowledge // what may be added to the own knowledge once Entries are taken; nil for nothing
 	From    document.ReplicaID  // the sender
 	Cursor  store.Position      // how far its log is read with this frame; 0 leaves it as it was
@@ -37,25 +37,32 @@ type Accepted struct {
 	Clashes []Clash
 }
 
-// Accept takes what a peer sent, after the rules of package document, in one commit; it blocks until that is done, and
-// while the conflict handler works. On an error nothing was taken, or, if the handler failed, the part before that conflict;
-// accepting it again does no harm.
-func (c *Collection) Accept(ctx context.Context, in *Incoming) (Accepted, error) {
-	size := 0
-	for i := range in.Entries {
-		size += block.Size(&in.Entries[i])
-	}
+// Accept takes what a peer sent, after the rules of package document: all of ins, in their order, in one commit if no
+// conflict handler has to be asked. It blocks until that is done. On an error nothing of ins was taken, or, if the handler failed, what
+// came before that conflict; accepting it again does no harm. If the sender knows of writes of this replica that it has not made the
+// error matches ErrIdentity.
+func (c *Collection) Accept(ctx context.Context, ins ...*Incoming) (Accepted, error) {
 	var out Accepted
-	for i := range in.Entries {
-		if err := c.check(&in.Entries[i]); err != nil {
-			return out, &DocumentError{in.Entries[i].ID, err}
+	size := 0
+	for _, in := range ins {
+		for i := range in.Entries {
+			if err := c.check(&in.Entries[i]); err != nil {
+				return out, &DocumentError{in.Entries[i].ID, err}
+			}
+			size += block.Size(&in.Entries[i])
+		}
+		if err := c.recogniseIncoming(ctx, in); err != nil {
+			return out, err
 		}
 	}
-	for {
+	for len(ins) > 0 {
 		var r acceptance
+		through := 0
 		err := c.do(ctx, size, func(t *tx) error {
-			r = acceptance{tx: t, in: in}
-			r.run()
+			r = acceptance{tx: t}
+			for through = 0; through < len(ins) && len(r.open) == 0; through++ {
+				r.run(ins[through])
+			}
 			return nil
 		})
 		if err != nil {
@@ -63,13 +70,26 @@ func (c *Collection) Accept(ctx context.Context, in *Incoming) (Accepted, error)
 		}
 		out.Taken += r.taken
 		out.Clashes = append(out.Clashes, r.clashes...)
-		if len(r.open) == 0 {
-			return out, nil
+		if len(r.open) > 0 {
+			through-- // the last of them has to run again
+			if err := c.resolve(ctx, ins[through], r.open); err != nil {
+				return out, err
+			}
 		}
-		if err := c.resolve(ctx, in, r.open); err != nil {
-			return out, err
+		ins = ins[through:]
+	}
+	return out, nil
+}
+
+func (c *Collection) recogniseIncoming(ctx context.Context, in *Incoming) error {
+	var own document.Dot
+	c.View(func(v View) { own = document.Dot{Replica: v.Replica(), Counter: in.Seen.Last(v.Replica())} })
+	for i := range in.Entries {
+		if d := in.Entries[i].Dot; d.Replica == own.Replica && d.Counter > own.Counter {
+			own = d
 		}
 	}
+	return c.recogniseWrite(ctx, own)
 }
 
 // check returns an error unless e, which comes from another replica, can be stored.
@@ -89,27 +109,28 @@ func (c *Collection) check(e *document.Entry) error {
 	return checkID(e.ID)
 }
 
-// acceptance is one run of an Incoming within a commit.
+// acceptance is one run of Incomings within a commit.
 type acceptance struct {
 	tx      *tx
-	in      *Incoming
+	in      *Incoming // at work
 	taken   int
 	clashes []Clash
 	open    []Clash // conflicts for which the handler has to be asked first; Result is missing
 }
 
-func (a *acceptance) run() {
-	for i := range a.in.Entries {
-		a.entry(&a.in.Entries[i])
+func (a *acceptance) run(in *Incoming) {
+	a.in = in
+	for i := range in.Entries {
+		a.entry(&in.Entries[i])
 	}
 	if len(a.open) > 0 {
 		return // what follows is true only when every entry was taken
 	}
-	for _, d := range a.in.Beaten {
+	for _, d := range in.Beaten {
 		a.know(d)
 	}
-	a.tx.know(a.in.Claim)
-	a.tx.reach(a.in.From, a.in.Cursor)
+	a.tx.know(in.Claim)
+	a.tx.reach(in.From, in.Cursor)
 }
 
 func (a *acceptance) know(d document.Dot) {

@@ -61,17 +61,27 @@ func (c *Collection) Met(ctx context.Context, r document.ReplicaID, shown, given
 // Recognise compares this replica with what another one knows of it. The error matches ErrIdentity if the other knows of writes of this
 // replica that it has not made.
 func (c *Collection) Recognise(ctx context.Context, known *document.Knowledge) error {
-	var strange bool
-	c.View(func(v View) { strange = known.Last(v.Replica()) > v.Known().Last(v.Replica()) })
-	if !strange {
+	var last document.Dot
+	c.View(func(v View) { last = document.Dot{Replica: v.Replica(), Counter: known.Last(v.Replica())} })
+	return c.recogniseWrite(ctx, last)
+}
+
+// recogniseWrite takes a new id if d names a write of this replica that it has not made.
+func (c *Collection) recogniseWrite(ctx context.Context, d document.Dot) error {
+	strange := func(self document.ReplicaID, known *document.Knowledge) bool {
+		return d.Replica == self && d.Counter > known.Last(self)
+	}
+	found := false
+	c.View(func(v View) { found = strange(v.Replica(), v.Known()) })
+	if !found {
 		return nil
 	}
-	return c.recognise(ctx, func(t *tx) bool { return known.Last(t.mem.self) <= t.counter })
+	return c.recognise(ctx, func(t *tx) bool { return !strange(t.self, t.known) })
 }
 
 // Disown takes a new id because another replica has the same.
 func (c *Collection) Disown(ctx context.Context, self document.ReplicaID) error {
-	return c.recognise(ctx, func(t *tx) bool { return t.mem.self != self })
+	return c.recognise(ctx, func(t *tx) bool { return t.self != self })
 }
 
 // recognise runs check in a commit and takes a new id if it says no.

@@ -72,6 +72,9 @@ func (v View) Replica() document.ReplicaID { return v.mem.self }
 // Known returns the knowledge of this replica. It never changes.
 func (v View) Known() *document.Knowledge { return v.mem.known }
 
+// Len returns how many documents there are, deleted ones counted.
+func (v View) Len() int { return len(v.mem.docs) }
+
 // Tail returns the position after the last in the log.
 func (v View) Tail() store.Position { return v.mem.next }
 

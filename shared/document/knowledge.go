@@ -206,6 +206,9 @@ func (k *Knowledge) Clone() *Knowledge {
 	return c
 }
 
+// Len returns of how many replicas k covers any write.
+func (k *Knowledge) Len() int { return len(k.of) }
+
 // IsEmpty reports whether k covers nothing.
 func (k *Knowledge) IsEmpty() bool { return len(k.of) == 0 }
 

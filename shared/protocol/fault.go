@@ -58,6 +58,7 @@ func CloseFor(channel Channel, err error) *Close {
 	switch {
 	case err == nil:
 		return f
+	case errors.As(err, &fault) && fault.Remote: // it knows
 	case errors.As(err, &fault):
 		f.Fault, f.Text = fault.Fault, fault.Text
 	case errors.Is(err, ErrFrame):

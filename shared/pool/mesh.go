@@ -1,0 +1,166 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/shoaldb/shoal/shared/collection"
+	"github.com/shoaldb/shoal/shared/replication"
+	"github.com/shoaldb/shoal/shared/transport"
+)
+
+// MeshOptions adjusts a Mesh. The zero value of a field is its default.
+type MeshOptions struct {
+	// Logger receives what happens; nil discards it.
+	Logger *slog.Logger
+	// Rand spreads waits and makes nonces. Default: seeded at random. Simulations give each mesh a seed.
+	Rand *rand.Rand
+}
+
+// Mesh is the connections of this replica to others. All pools of a mesh share them: two replicas have one connection, whatever number of
+// topics and collections they have in common. All methods may be called concurrently.
+type Mesh struct {
+	network transport.Network
+	log     *slog.Logger
+	cancel  context.CancelCauseFunc
+	wg      sync.WaitGroup // the accept loop and the links
+
+	mu     sync.Mutex // guards the following fields
+	rng    *rand.Rand
+	closed bool
+	pools  []*Pool
+	links  map[*link]struct{}
+	topics map[string]int // pools of each
+	turns  map[*collection.Collection]*replication.Turns
+}
+
+// NewMesh makes a mesh on network, which it owns from then on, and takes connections until Close.
+func NewMesh(network transport.Network, opts *MeshOptions) *Mesh {
+	if opts == nil {
+		opts = &MeshOptions{}
+	}
+	m := &Mesh{
+		network: network,
+		log:     opts.Logger,
+		rng:     opts.Rand,
+		links:   make(map[*link]struct{}),
+		topics:  make(map[string]int),
+		turns:   make(map[*collection.Collection]*replication.Turns),
+	}
+	if m.log == nil {
+		m.log = slog.New(slog.DiscardHandler)
+	}
+	if m.rng == nil {
+		m.rng = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	m.cancel = cancel
+	m.wg.Go(func() { m.accept(ctx) })
+	return m
+}
+
+// Close cancels all pools, closes the network and waits until nothing runs any more.
+func (m *Mesh) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	pools := slices.Clone(m.pools)
+	m.mu.Unlock()
+	for _, p := range pools {
+		p.Cancel()
+	}
+	m.cancel(net.ErrClosed)
+	err := m.network.Close()
+	m.wg.Wait()
+	return err
+}
+
+func (m *Mesh) accept(ctx context.Context) {
+	for {
+		conn, err := m.network.Accept(ctx)
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				m.log.Error("accept connections", "error", err)
+			}
+			return
+		}
+		m.wg.Go(func() { m.serve(ctx, conn) })
+	}
+}
+
+// serve runs a connection until it ends.
+func (m *Mesh) serve(ctx context.Context, conn transport.Conn) {
+	m.mu.Lock()
+	l := newLink(m, conn, rand.New(rand.NewPCG(m.rng.Uint64(), m.rng.Uint64())))
+	m.links[l] = struct{}{}
+	m.mu.Unlock()
+	err := l.run(ctx)
+	m.log.Debug("connection ended", "peer", conn.Peer(), "error", err)
+	m.mu.Lock()
+	delete(m.links, l)
+	m.mu.Unlock()
+}
+
+// add makes p one of the pools, and offers its collection on all links.
+func (m *Mesh) add(p *Pool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return net.ErrClosed
+	}
+	for _, o := range m.pools {
+		if o.topic == p.topic && o.coll == p.coll {
+			return fmt.Errorf("collection %q is replicated in topic %q already", p.coll.Name(), p.topic)
+		}
+	}
+	if m.topics[p.topic] == 0 {
+		if err := m.network.Join(p.topic); err != nil {
+			return fmt.Errorf("join topic %q: %w", p.topic, err)
+		}
+	}
+	m.topics[p.topic]++
+	if m.turns[p.coll] == nil {
+		m.turns[p.coll] = &replication.Turns{}
+	}
+	p.turns = m.turns[p.coll]
+	m.pools = append(m.pools, p)
+	for l := range m.links {
+		l.offer(p)
+	}
+	return nil
+}
+
+// remove takes p out again. Its sessions end by themselves.
+func (m *Mesh) remove(p *Pool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.Index(m.pools, p)
+	if i < 0 {
+		return
+	}
+	m.pools = slices.Delete(m.pools, i, i+1)
+	for l := range m.links {
+		l.withdraw(p)
+	}
+	if m.topics[p.topic]--; m.topics[p.topic] == 0 {
+		delete(m.topics, p.topic)
+		if err := m.network.Leave(p.topic); err != nil && !errors.Is(err, net.ErrClosed) {
+			m.log.Error("leave topic", "error", err)
+		}
+	}
+	if !slices.ContainsFunc(m.pools, func(o *Pool) bool { return o.coll == p.coll }) {
+		delete(m.turns, p.coll)
+	}
+}
+
+// offered returns the pools that there are.
+func (m *Mesh) offered() []*Pool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.pools)
+}

@@ -1,0 +1,117 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/shoaldb/shoal/shared/collection"
+	"github.com/shoaldb/shoal/shared/replication"
+	"github.com/shoaldb/shoal/shared/store/memlog"
+	"github.com/shoaldb/shoal/shared/transport/memnet"
+)
+
+const topic = "test-topic"
+
+// replica is one replica with one pool.
+type replica struct {
+	disk   *memlog.Disk
+	coll   *collection.Collection
+	mesh   *Mesh
+	pool   *Pool
+	events []Event
+}
+
+// seededReader gives replica ids that follow from a seed.
+type seededReader struct{ *rand.Rand }
+
+func (r seededReader) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return len(b), nil
+}
+
+func newReplica(t *testing.T, n *memnet.Net, id string, copts *collection.Options, popts *Options) *replica {
+	t.Helper()
+	r := &replica{disk: memlog.New(nil)}
+	r.start(t, n, id, copts, popts)
+	return r
+}
+
+func (r *replica) start(t *testing.T, n *memnet.Net, id string, copts *collection.Options, popts *Options) {
+	t.Helper()
+	var co collection.Options
+	if copts != nil {
+		co = *copts
+	}
+	co.Rand = seededReader{rand.New(rand.NewPCG(uint64(len(id)), uint64(id[0])))}
+	log, err := r.disk.Open(nil).Log(t.Context(), "todos")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.coll, err = collection.Open(t.Context(), "todos", log, &co); err != nil {
+		t.Fatal(err)
+	}
+	po := Options{Pull: &replication.Direction{}, Push: &replication.Direction{}}
+	if popts != nil {
+		po = *popts
+	}
+	po.OnEvent = func(e Event) { r.events = append(r.events, e) }
+	r.mesh = NewMesh(n.Peer(id), &MeshOptions{Rand: rand.New(rand.NewPCG(1, uint64(id[0])))})
+	if r.pool, err = Replicate(t.Context(), r.mesh, r.coll, topic, &po); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *replica) stop() {
+	r.mesh.Close()
+	r.coll.Close()
+}
+
+func (r *replica) insert(t *testing.T, id, text string) collection.Document {
+	t.Helper()
+	d, err := r.coll.Upsert(t.Context(), fmt.Appendf(nil, `{"id":%q,"text":%q}`, id, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (r *replica) text(id string) string {
+	d, _ := r.coll.Get(id)
+	return string(d.Body)
+}
+
+func TestTwoReplicas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := memnet.New(&memnet.Options{Seed: 1})
+		a := newReplica(t, n, "a", nil, nil)
+		a.insert(t, "1", "before")
+		b := newReplica(t, n, "b", nil, nil)
+		defer b.stop()
+		defer a.stop()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := b.pool.AwaitInSync(ctx); err != nil {
+			t.Fatal(err, b.pool.Peers(), b.events)
+		}
+		if got := b.text("1"); got != `{"id":"1","text":"before"}` {
+			t.Fatalf("got %s", got)
+		}
+		d := b.insert(t, "2", "live")
+		if err := b.pool.AwaitReplicated(ctx, d.Version, 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.text("2"); got != `{"id":"2","text":"live"}` {
+			t.Fatalf("got %s", got)
+		}
+		if err := a.pool.AwaitInSync(ctx); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println(time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)), a.events, b.events)
+	})
+}
