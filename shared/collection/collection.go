@@ -72,12 +72,8 @@ type Collection struct {
 	mem  memory
 	feed feed
 
-	acked atomic.Uint64 // own writes up to here are known to another replica; stored when there is more to store
-
-	shares struct {
-		sync.Mutex // guards the following field, and what is stored of it
-		n          int
-	}
+	acked  atomic.Uint64 // own writes up to here are known to another replica; stored when there is more to store
+	shares atomic.Int32  // calls of Share without their stop
 }
 
 // queueBytes bounds the content that waits for the commit loop.

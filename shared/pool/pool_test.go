@@ -112,6 +112,5 @@ func TestTwoReplicas(t *testing.T) {
 		if err := a.pool.AwaitInSync(ctx); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Println(time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)), a.events, b.events)
 	})
 }

@@ -20,6 +20,7 @@ type receiver struct {
 	pulling   bool                      // a Pull was sent, the end of the walk has not come
 	complete  bool                      // a walk has reached the end: claims count
 	live      map[string]store.Position // documents that came on the live lane while pulling, with their positions
+	early     *document.Knowledge       // claimed by live frames that overtook the end of the walk; good once that comes
 	received  uint64
 	remaining uint64
 
@@ -224,7 +225,7 @@ func (s *Session) incoming(lane Lane, f *protocol.Changes) (*collection.Incoming
 	} else {
 		rcv.takeLive(f, in)
 	}
-	if s.cfg.Pull != nil && s.cfg.Pull.Modifier == nil && rcv.complete {
+	if s.cfg.Pull != nil && s.cfg.Pull.Modifier == nil {
 		in.Claim = rcv.claim(f, lane, s.remote)
 	}
 	return in, nil
@@ -261,14 +262,31 @@ func (rcv *receiver) takeLive(f *protocol.Changes, in *collection.Incoming) {
 	}
 }
 
+// claim returns what may be added to the own knowledge with f. The sender claims nothing before it has sent the end of the walk; what it claims on
+// the live lane is kept until the end is here.
 func (rcv *receiver) claim(f *protocol.Changes, lane Lane, remote document.ReplicaID) *document.Knowledge {
+	var claim *document.Knowledge
 	switch f.Claim {
 	case protocol.ClaimAll:
-		return rcv.seen[lane]
+		claim = rcv.seen[lane]
 	case protocol.ClaimOwn:
-		return rcv.seen[lane].Only(remote)
+		claim = rcv.seen[lane].Only(remote)
 	}
-	return nil
+	switch {
+	case !rcv.complete && claim != nil:
+		if rcv.early == nil {
+			rcv.early = &document.Knowledge{}
+		}
+		rcv.early.Merge(claim)
+		return nil
+	case rcv.complete && rcv.early != nil:
+		early := rcv.early
+		if rcv.early = nil; claim != nil {
+			early.Merge(claim)
+		}
+		return early
+	}
+	return claim
 }
 
 // modifyIncoming lets the pull modifier change or stop entries.
