@@ -48,9 +48,10 @@ func NewIndexes(schema *Schema) *Indexes {
 	x := &Indexes{schema: schema}
 	for _, fields := range append([][]string{nil}, schema.Indexes...) {
 		ix := &index{odd: map[string]*Doc{}}
-		for _, name := range fields {
+		for _, name := range schema.ending(fields) {
 			if name == schema.PrimaryPath {
-				break // unique: what follows orders nothing
+				ix.fields = append(ix.fields, indexField{name: name, primary: true})
+				break
 			}
 			segments := splitPath(string(appendUTF8Text(nil, name)))
 			slot := slices.Index(x.fields, segments[0].key)
@@ -60,7 +61,6 @@ func NewIndexes(schema *Schema) *Indexes {
 			}
 			ix.fields = append(ix.fields, indexField{name: name, segments: segments[1:], slot: slot})
 		}
-		ix.fields = append(ix.fields, indexField{name: schema.PrimaryPath, primary: true})
 		x.list = append(x.list, ix)
 	}
 	x.slots = make([]value, len(x.fields))

@@ -26,7 +26,7 @@ const (
 
 // maxOrderDepth bounds the recursion into a document's arrays and objects where two of them are compared. What lies deeper is
 // compared as JSON text.
-const maxOrderDepth = 64
+const maxOrderDepth = 16
 
 // appendOrder appends the order key of v in mingo's plain order (mingoCmp without descendArray, mingo 7.2.4): null, numbers,
 // strings, objects, arrays, booleans. Arrays compare as sorted lists, objects by their sorted keys, then by their values.

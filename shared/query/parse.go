@@ -125,20 +125,14 @@ func (c *compiler) readIndex(v value) error {
 	if err != nil {
 		return &Error{"index", err.Error()}
 	}
-	if len(fields) > 1 && fields[len(fields)-1] == c.schema.PrimaryPath {
-		fields = fields[:len(fields)-1]
-	}
-	known := []string{fmt.Sprintf("%q", []string{c.schema.PrimaryPath})}
-	for _, index := range c.schema.Indexes {
-		if slices.Equal(index, fields) {
-			c.q.hint = fields
+	indexes := append([][]string{{c.schema.PrimaryPath}}, c.schema.Indexes...)
+	known := make([]string, len(indexes))
+	for i, index := range indexes {
+		if slices.Equal(c.schema.ending(index), c.schema.ending(fields)) {
+			c.q.hint = c.schema.ending(fields)
 			return nil
 		}
-		known = append(known, fmt.Sprintf("%q", index))
-	}
-	if len(fields) == 1 && fields[0] == c.schema.PrimaryPath {
-		c.q.hint = fields
-		return nil
+		known[i] = fmt.Sprintf("%q", index)
 	}
 	return &Error{"index", fmt.Sprintf("%q is no index of the schema; there are %s", fields, listed(known))}
 }

@@ -44,7 +44,7 @@ func (x *Indexes) Plan(q *Query) *Plan {
 	best := -1
 	var ways []way
 	for _, ix := range x.list {
-		if q.hint != nil && !ix.isNamed(q.hint) {
+		if q.hint != nil && !slices.Equal(q.hint, ix.names()) {
 			continue
 		}
 		ways = append(ways, x.way(q, ix))
@@ -60,12 +60,6 @@ func (x *Indexes) Plan(q *Query) *Plan {
 	}
 	p.reason = p.why()
 	return p
-}
-
-// isNamed reports whether a hint, which lacks the primary key at the end, names ix.
-func (ix *index) isNamed(hint []string) bool {
-	names := ix.names()
-	return slices.Equal(names, hint) || slices.Equal(names[:len(names)-1], hint)
 }
 
 func (ix *index) names() []string {

@@ -10,7 +10,7 @@ import (
 // Schema is what queries need to know of a collection's JSON schema in RxDB's form.
 type Schema struct {
 	PrimaryPath string     // name of the field that holds the primary key; no dots
-	Indexes     [][]string // field paths of each declared index, without the primary key that every index ends with
+	Indexes     [][]string // field paths of each declared index; every index ends with the primary key, named or not
 	// Properties holds the names of the top-level fields. Queries may use no others. Empty means that any field may be used.
 	Properties []string
 }
@@ -43,12 +43,6 @@ func ParseSchema(text []byte) (*Schema, error) {
 		if err != nil {
 			return nil, &Error{At: fmt.Sprintf("schema.indexes[%d]", i), Problem: err.Error()}
 		}
-		if fields[len(fields)-1] == s.PrimaryPath {
-			fields = fields[:len(fields)-1]
-		}
-		if len(fields) == 0 {
-			continue // there is always an index of the primary key
-		}
 		if err := checkIndex(fields, &js); err != nil {
 			return nil, &Error{At: fmt.Sprintf("schema.indexes[%d]", i), Problem: err.Error()}
 		}
@@ -73,6 +67,14 @@ func (s *Schema) readPrimary(raw json.RawMessage) error {
 		return &Error{At: "schema.primaryKey", Problem: fmt.Sprintf("%q is not among the properties", s.PrimaryPath)}
 	}
 	return nil
+}
+
+// ending returns the fields of an index up to the primary key, which every index ends with.
+func (s *Schema) ending(fields []string) []string {
+	if i := slices.Index(fields, s.PrimaryPath); i >= 0 {
+		return fields[:i+1]
+	}
+	return append(slices.Clone(fields), s.PrimaryPath)
 }
 
 // readFieldList reads a field path or a list of field paths.
