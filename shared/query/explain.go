@@ -18,7 +18,7 @@ type Explanation struct {
 	Sort       string       `json:"sort"`       // "index", "index, groups in memory" or "memory"
 	Examined   int          `json:"examined"`   // candidates looked at so far by Find, Count or Each
 	Reason     string       `json:"reason"`
-	Considered []Considered `json:"considered"` // the indexes that were not taken
+	Considered []Considered `json:"considered"` // the indexes that were weighed and not taken
 }
 
 // Considered is an index that a plan did not take.
@@ -52,8 +52,12 @@ func (p *Plan) Explain() Explanation {
 		Settled:    len(p.way.residual) == 0,
 		Sort:       p.way.order.String(),
 		Examined:   p.looked,
-		Reason:     p.reason,
-		Considered: p.others,
+		Reason:     p.why(),
+	}
+	for i := range p.ways {
+		if &p.ways[i] != p.way {
+			e.Considered = append(e.Considered, p.ways[i].considered())
+		}
 	}
 	for i, set := range p.way.bounds {
 		e.Bounds = append(e.Bounds, describe(p.way.index.fields[i].name, set))
@@ -69,7 +73,7 @@ func (p *Plan) why() string {
 		return "the selector names primary keys"
 	case len(p.way.bounds) > 0:
 		return fmt.Sprintf("fewest documents to look at for their cost (%.1f); the selector bounds %s", p.way.cost, listed(p.way.index.names()[:len(p.way.bounds)]))
-	case p.way.order.String() == "index" && len(p.indexes.list) > 1:
+	case p.way.order.String() == "index" && len(p.ways) > 1:
 		return "no index bounds the selector; this one is in the order of the sort"
 	}
 	return "no index bounds the selector or is in the order of the sort: full scan"

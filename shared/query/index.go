@@ -70,39 +70,6 @@ func NewIndexes(schema *Schema) *Indexes {
 // Len returns the number of documents.
 func (x *Indexes) Len() int { return x.list[0].tree.Len() }
 
-// Build replaces all documents. It sorts them once for each index, which takes a fraction of inserting one by one.
-// Of two documents with one ID the later is kept.
-func (x *Indexes) Build(docs []*Doc) {
-	entries := make([][]entry, len(x.list))
-	for i, ix := range x.list {
-		ix.tree.Clear()
-		ix.odd = map[string]*Doc{}
-		entries[i] = make([]entry, 0, len(docs))
-	}
-	for _, d := range docs {
-		load(d.Body, x.fields, x.slots)
-		for i, ix := range x.list {
-			var ok bool
-			if x.key, ok = ix.appendKey(x.key[:0], d.ID, x.slots); ok {
-				entries[i] = append(entries[i], entry{string(x.key), d})
-			} else {
-				ix.odd[d.ID] = d
-			}
-		}
-	}
-	for i, ix := range x.list {
-		slices.SortStableFunc(entries[i], func(a, b entry) int { return strings.Compare(a.key, b.key) })
-		for _, e := range entries[i] {
-			ix.tree.Load(e.key, e.doc)
-		}
-	}
-}
-
-type entry struct {
-	key string
-	doc *Doc
-}
-
 // Update takes over a change, in time logarithmic in the number of documents. Old must be what the indexes hold; where both are
 // given they have the same ID.
 func (x *Indexes) Update(c Change) {

@@ -33,7 +33,8 @@ type Live struct {
 	all     bool     // entries are all documents that meet the selector
 	bound   string   // else: entries are those with keys up to this one
 	edits   []Edit
-	body    []value
+	source  source
+	buf     []byte
 }
 
 // spare is how many documents beyond its limit a Live fetches.
@@ -41,7 +42,7 @@ func (l *Live) spare() int { return min(max(l.q.limit, 16), 256) }
 
 // Live runs q and returns its result for keeping.
 func (x *Indexes) Live(q *Query) *Live {
-	l := &Live{q: q, indexes: x, body: make([]value, len(q.fields))}
+	l := &Live{q: q, indexes: x, source: source{slots: make([]value, len(q.fields))}}
 	l.fetch()
 	return l
 }
@@ -81,7 +82,9 @@ func (l *Live) fetch() {
 	docs := l.indexes.Plan(l.q.WithWindow(0, most)).Find()
 	l.entries = slices.Grow(l.entries[:0], len(docs))
 	for _, d := range docs {
-		l.entries = append(l.entries, sorted{string(l.q.AppendKey(nil, d.ID, d.Body)), d})
+		load(d.Body, l.q.fields, l.source.slots)
+		l.buf = l.q.appendSortKey(l.buf[:0], d.ID, l.source.slots)
+		l.entries = append(l.entries, sorted{string(l.buf), d})
 	}
 	l.setBound(most < 0 || len(docs) < most)
 }
@@ -190,11 +193,12 @@ func (l *Live) key(d *Doc) (key string, ok bool) {
 	if d == nil {
 		return "", false
 	}
-	load(d.Body, l.q.fields, l.body)
-	if !l.q.matchLoaded(l.body) {
+	load(d.Body, l.q.fields, l.source.slots)
+	if !matchAll(l.q.selector, &l.source) {
 		return "", false
 	}
-	return string(l.q.appendSortKey(nil, d.ID, l.body)), true
+	l.buf = l.q.appendSortKey(l.buf[:0], d.ID, l.source.slots)
+	return string(l.buf), true
 }
 
 func (l *Live) place(key string) (i int, found bool) {

@@ -5,17 +5,8 @@ import "math"
 // Match reports whether a document meets the selector. body is the document as one JSON object; it is only read. A body that
 // is not valid JSON matches or not, without a panic. Limit, skip and sort play no part.
 func (q *Query) Match(body []byte) bool {
-	var few [8]value
-	slots := few[:]
-	if q.matched > len(few) {
-		slots = make([]value, q.matched)
-	}
-	slots = slots[:q.matched]
+	slots := make([]value, q.matched)
 	load(body, q.fields[:q.matched], slots)
-	return q.matchLoaded(slots)
-}
-
-func (q *Query) matchLoaded(slots []value) bool {
 	return matchAll(q.selector, &source{slots: slots})
 }
 

@@ -189,17 +189,15 @@ func plainLookup(v value, segments []segment) value {
 // AppendKey appends to dst the key by which a document stands among others in the query's order, and returns the result. Keys
 // compare as byte strings. Two documents never have the same key.
 func (q *Query) AppendKey(dst []byte, id string, body []byte) []byte {
-	var few [8]value
-	slots := few[:]
-	if len(q.fields) > len(few) {
-		slots = make([]value, len(q.fields))
-	}
-	slots = slots[:len(q.fields)]
-	if len(q.sort) > 1 || !q.sort[0].primary {
+	slots := make([]value, len(q.fields))
+	if q.sortsByFields() {
 		load(body, q.fields, slots)
 	}
 	return q.appendSortKey(dst, id, slots)
 }
+
+// sortsByFields reports whether the primary key alone does not give the order.
+func (q *Query) sortsByFields() bool { return !q.sort[0].primary }
 
 // Compare compares two documents in the query's order: by its sort fields, then by primary key. It returns 0 only where the
 // primary keys are equal and the fields too.

@@ -98,14 +98,14 @@ func gather(v value, segments []segment, first int, depth *int) value {
 			return v // an array straight inside an array is not looked through
 		default:
 			*depth++
-			found := value{kind: kindArray}
+			var found []value
 			for it := elementsOf(v); ; {
 				element, ok := it.next()
 				if !ok {
-					return found
+					return value{kind: kindArray, items: &found}
 				}
 				if hit := gather(element, segments[i:], 0, depth); hit.kind != kindMissing {
-					found.items = append(found.items, hit)
+					found = append(found, hit)
 				}
 			}
 		}
@@ -132,8 +132,8 @@ func (v value) member(key string) (found value) {
 // element returns the element of an array at index.
 func (v value) element(index int) value {
 	if v.raw == nil {
-		if index < len(v.items) {
-			return v.items[index]
+		if index < len(*v.items) {
+			return (*v.items)[index]
 		}
 		return value{}
 	}

@@ -7,12 +7,14 @@ import (
 
 // Plan is the way in which a query will be answered. It is made for one state of the indexes: use it before the next update.
 type Plan struct {
-	q       *Query
-	indexes *Indexes
-	way     way
-	reason  string
-	others  []Considered
-	looked  int
+	q      *Query
+	ways   []way // what was considered
+	way    *way  // the one of them that is taken
+	looked int
+
+	source source // the fields of loaded
+	loaded *Doc
+	key    []byte
 }
 
 // way is one index and how a query would use it.
@@ -40,25 +42,21 @@ const maxRanges = 10_000
 // Plan chooses an index for q. It counts the documents in each index's ranges, which takes microseconds, and takes the cheapest
 // by costs measured in documents matched; a named index is always taken.
 func (x *Indexes) Plan(q *Query) *Plan {
-	p := &Plan{q: q, indexes: x}
+	p := &Plan{q: q, source: source{slots: make([]value, len(q.fields))}}
 	best := -1
-	var ways []way
 	for _, ix := range x.list {
 		if q.hint != nil && !slices.Equal(q.hint, ix.names()) {
 			continue
 		}
-		ways = append(ways, x.way(q, ix))
-		if last := len(ways) - 1; best < 0 || ways[last].cost < ways[best].cost {
+		p.ways = append(p.ways, x.way(q, ix))
+		if last := len(p.ways) - 1; best < 0 || p.ways[last].cost < p.ways[best].cost {
 			best = last
 		}
-	}
-	p.way = ways[best]
-	for i := range ways {
-		if i != best {
-			p.others = append(p.others, ways[i].considered())
+		if p.ways[best].cost <= costGoodEnough {
+			break
 		}
 	}
-	p.reason = p.why()
+	p.way = &p.ways[best]
 	return p
 }
 
@@ -188,6 +186,8 @@ func (w *way) count() int {
 
 // Costs in documents matched, natively and in wasm alike (see the benchmarks).
 const (
+	costGoodEnough = 2 // less than to look at another index
+
 	costSettled  = 0.1 // to take a document that the ranges settle
 	costSort     = 1.5 // to sort one that matches
 	passes       = 0.3 // share of documents that conditions outside of the ranges let pass

@@ -189,6 +189,36 @@ func TestUpdateEqualsBuild(t *testing.T) {
 	}
 }
 
+// TestBuildInSteps checks that a build in small pieces holds what updates make, over the ends of runs.
+func TestBuildInSteps(t *testing.T) {
+	s := &Schema{PrimaryPath: "id", Indexes: [][]string{{"age"}, {"city", "age"}}}
+	for _, n := range []int{0, 1, runSize - 1, runSize, runSize + 1, 2*runSize + 1234} {
+		docs := people(n)
+		x, want := NewIndexes(s), NewIndexes(s)
+		b := x.StartBuild(n)
+		for chunk := range slices.Chunk(docs, 999) {
+			b.Add(chunk...)
+		}
+		steps := 1
+		for b.Step(500) {
+			steps++
+		}
+		if least := 3 * n / 500; steps < least {
+			t.Errorf("%d documents: %d steps, want at least %d", n, steps, least)
+		}
+		for _, d := range docs {
+			want.Update(Change{New: d})
+		}
+		for i, ix := range x.list {
+			keys, values := ix.tree.KeyValues()
+			wantKeys, wantValues := want.list[i].tree.KeyValues()
+			if !slices.Equal(keys, wantKeys) || !slices.Equal(values, wantValues) || len(keys) != n {
+				t.Errorf("%d documents: index %v differs", n, ix.names())
+			}
+		}
+	}
+}
+
 func people(n int) []*Doc {
 	docs := make([]*Doc, n)
 	for i := range docs {

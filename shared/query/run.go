@@ -100,21 +100,30 @@ func (p *Plan) passes(d *Doc) bool {
 	if len(p.way.residual) == 0 {
 		return true
 	}
-	q := p.q
-	var few [8]value
-	slots := few[:]
-	if q.matched > len(few) {
-		slots = make([]value, q.matched)
-	}
-	slots = slots[:q.matched]
-	load(d.Body, q.fields[:q.matched], slots)
-	s := &source{slots: slots}
+	p.load(d)
 	for _, n := range p.way.residual {
-		if !n.match(s) {
+		if !n.match(&p.source) {
 			return false
 		}
 	}
 	return true
+}
+
+// load loads the fields of a document.
+func (p *Plan) load(d *Doc) {
+	if p.loaded != d {
+		load(d.Body, p.q.fields, p.source.slots)
+		p.loaded = d
+	}
+}
+
+// sortKey returns the sort key of a document. It is valid until the next call.
+func (p *Plan) sortKey(d *Doc) []byte {
+	if p.q.sortsByFields() {
+		p.load(d)
+	}
+	p.key = p.q.appendSortKey(p.key[:0], d.ID, p.source.slots)
+	return p.key
 }
 
 // odd returns the documents that the index cannot order and that meet the selector, in the query's order if asked.
@@ -122,12 +131,13 @@ func (p *Plan) odd(inOrder bool) []sorted {
 	var out []sorted
 	for _, d := range p.way.index.odd {
 		p.looked++
-		if !p.q.Match(d.Body) {
+		p.load(d)
+		if !matchAll(p.q.selector, &p.source) {
 			continue
 		}
 		s := sorted{doc: d}
 		if inOrder {
-			s.key = string(p.q.AppendKey(nil, d.ID, d.Body))
+			s.key = string(p.sortKey(d))
 		}
 		out = append(out, s)
 	}
@@ -159,7 +169,7 @@ func (p *Plan) groups(m *merger) bool {
 		if ties {
 			group.docs = append(group.docs, sorted{doc: d})
 		} else {
-			group.add(sorted{key: string(p.q.AppendKey(nil, d.ID, d.Body)), doc: d})
+			group.add(p.sortKey(d), d)
 		}
 		return true
 	})
@@ -168,29 +178,32 @@ func (p *Plan) groups(m *merger) bool {
 
 // group is a run of documents that the index does not put into the query's order.
 type group struct {
-	head string
-	docs []sorted
-	most int // how many of its first documents can be of use; -1: all
+	head  string
+	docs  []sorted
+	most  int    // how many of its first documents can be of use; -1: all
+	worst string // key of the last of the first most, once there are so many
 }
 
-func (g *group) holds(key string) bool {
-	return strings.HasPrefix(key, g.head)
-}
+func (g *group) holds(key string) bool { return strings.HasPrefix(key, g.head) }
 
 // add keeps a document unless enough others come before it.
-func (g *group) add(s sorted) {
-	g.docs = append(g.docs, s)
+func (g *group) add(key []byte, d *Doc) {
+	if g.worst != "" && string(key) >= g.worst {
+		return
+	}
+	g.docs = append(g.docs, sorted{string(key), d})
 	if g.most >= 0 && len(g.docs) >= 2*g.most+64 {
 		slices.SortFunc(g.docs, bySortKey)
 		clear(g.docs[g.most:])
 		g.docs = g.docs[:g.most]
+		g.worst = g.docs[g.most-1].key
 	}
 }
 
 // pass passes the group on in order and empties it.
 func (g *group) pass(p *Plan, m *merger) bool {
 	docs := g.docs
-	g.docs = g.docs[:0]
+	g.docs, g.worst = g.docs[:0], ""
 	if p.way.order.ties {
 		for i := len(docs) - 1; i >= 0; i-- {
 			if p.passes(docs[i].doc) && !m.pass(docs[i].doc) {
@@ -213,13 +226,12 @@ type merger struct {
 	plan *Plan
 	odd  []sorted
 	f    func(d *Doc) bool
-	key  []byte
 }
 
 func (m *merger) pass(d *Doc) bool {
 	if len(m.odd) > 0 {
-		m.key = m.plan.q.AppendKey(m.key[:0], d.ID, d.Body)
-		for len(m.odd) > 0 && m.odd[0].key < string(m.key) {
+		key := m.plan.sortKey(d)
+		for len(m.odd) > 0 && m.odd[0].key < string(key) {
 			if !m.next() {
 				return false
 			}

@@ -19,9 +19,9 @@ const (
 // value is a view of one JSON value inside a document's bytes, or an array that a path gathered from several places.
 type value struct {
 	kind  kind
-	plain bool    // of a string: raw is already its text in the sense of text.go
-	raw   []byte  // the JSON text; of a string, without the quotes
-	items []value // of a gathered array, whose raw is nil
+	plain bool     // of a string: raw is already its text in the sense of text.go
+	raw   []byte   // the JSON text; of a string, without the quotes
+	items *[]value // of a gathered array, whose raw is nil
 }
 
 // isScalar reports whether v is neither an object nor an array. A missing value is a scalar.
@@ -179,7 +179,7 @@ type elements struct {
 
 func elementsOf(array value) elements {
 	if array.raw == nil {
-		return elements{items: array.items}
+		return elements{items: *array.items}
 	}
 	return elements{b: array.raw, i: 1}
 }
