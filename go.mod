@@ -11,3 +11,5 @@ require (
 	github.com/tidwall/match v1.1.1 // indirect
 	github.com/tidwall/pretty v1.2.0 // indirect
 )
+
+require github.com/tidwall/btree v1.8.2

@@ -1,0 +1,314 @@
+package query
+
+import (
+	"math"
+	"slices"
+	"sort"
+)
+
+// EditKind is what an Edit does.
+type EditKind uint8
+
+// The kinds of Edit.
+const (
+	Insert  EditKind = iota + 1 // Doc is put in at At; what stood there and behind moves on
+	Remove                      // the document at At is taken out; Doc is nil
+	Replace                     // Doc, a new version, takes the place of the document at At
+)
+
+// Edit is one step from a live query's previous result to its present one.
+type Edit struct {
+	Kind EditKind
+	At   int
+	Doc  *Doc
+}
+
+// Live is the result of a query that is kept up to date. It does work in proportion to the changes: for each one it matches the
+// old and the new version, and finds their places by bisection. Of a query with a limit it holds some documents beyond
+// the limit, and runs the query again when those are used up. Like the indexes it is not safe for several goroutines.
+type Live struct {
+	q       *Query
+	indexes *Indexes
+	entries []sorted // the first documents of the query, those skipped included, in order
+	all     bool     // entries are all documents that meet the selector
+	bound   string   // else: entries are those with keys up to this one
+	edits   []Edit
+	source  source
+	buf     []byte
+}
+
+// spare is how many documents beyond its limit a Live fetches.
+func (l *Live) spare() int { return min(max(l.q.limit, 16), 256) }
+
+// Live runs q and returns its result for keeping.
+func (x *Indexes) Live(q *Query) *Live {
+	l := &Live{q: q, indexes: x, source: source{slots: make([]value, len(q.fields))}}
+	l.fetch()
+	return l
+}
+
+// Len returns the number of documents in the result.
+func (l *Live) Len() int { return len(l.window()) }
+
+// Docs returns the documents of the result in order.
+func (l *Live) Docs() []*Doc {
+	window := l.window()
+	docs := make([]*Doc, len(window))
+	for i := range window {
+		docs[i] = window[i].doc
+	}
+	return docs
+}
+
+// ends returns the first place of the result among the entries and the one behind its last.
+func (l *Live) ends() (lo, hi int) {
+	if l.q.limit < 0 {
+		return l.q.skip, math.MaxInt
+	}
+	return l.q.skip, l.q.skip + l.q.limit
+}
+
+func (l *Live) window() []sorted {
+	lo, hi := l.ends()
+	return l.entries[min(lo, len(l.entries)):min(hi, len(l.entries))]
+}
+
+// fetch runs the query for all entries that are to be held.
+func (l *Live) fetch() {
+	most := -1
+	if _, hi := l.ends(); l.q.limit >= 0 {
+		most = hi + l.spare()
+	}
+	docs := l.indexes.Plan(l.q.WithWindow(0, most)).Find()
+	l.entries = slices.Grow(l.entries[:0], len(docs))
+	for _, d := range docs {
+		load(d.Body, l.q.fields, l.source.slots)
+		l.buf = l.q.appendSortKey(l.buf[:0], d.ID, l.source.slots)
+		l.entries = append(l.entries, sorted{string(l.buf), d})
+	}
+	l.setBound(most < 0 || len(docs) < most)
+}
+
+func (l *Live) setBound(all bool) {
+	l.all, l.bound = all, ""
+	if len(l.entries) > 0 {
+		l.bound = l.entries[len(l.entries)-1].key
+	}
+}
+
+// Apply takes over changes, which the indexes have taken over before, and returns the edits that lead from the previous result
+// to the present one when made one after the other; none when the result is the same. The edits are valid until the next
+// call. Edits of several changes may cancel each other out.
+func (l *Live) Apply(changes []Change) []Edit {
+	clear(l.edits)
+	l.edits = l.edits[:0]
+	if l.q.limit == 0 {
+		return nil
+	}
+	before := l.Len()
+	for _, c := range merged(changes) {
+		if !l.apply(c) {
+			l.fetch()
+			return l.swap(before)
+		}
+	}
+	if _, hi := l.ends(); l.q.limit > 0 {
+		switch {
+		case !l.all && len(l.entries) < hi:
+			if !l.refill() {
+				return l.swap(before)
+			}
+		case len(l.entries) > hi+2*l.spare():
+			clear(l.entries[hi+l.spare():])
+			l.entries = l.entries[:hi+l.spare()]
+			l.setBound(false)
+		}
+	}
+	return l.edits
+}
+
+// merged makes one change of those of the same document.
+func merged(changes []Change) []Change {
+	if len(changes) < 2 {
+		return changes
+	}
+	out := make([]Change, 0, len(changes))
+	places := make(map[string]int, len(changes))
+	for _, c := range changes {
+		id := ""
+		switch {
+		case c.New != nil:
+			id = c.New.ID
+		case c.Old != nil:
+			id = c.Old.ID
+		}
+		if i, again := places[id]; again {
+			out[i].New = c.New
+			continue
+		}
+		places[id] = len(out)
+		out = append(out, c)
+	}
+	return out
+}
+
+// apply takes over one change. It returns false where Old is not what the entries hold.
+func (l *Live) apply(c Change) bool {
+	oldKey, was := l.key(c.Old)
+	newKey, is := l.key(c.New)
+	was = was && (l.all || oldKey <= l.bound)
+	is = is && (l.all || newKey <= l.bound)
+	from := -1
+	if was {
+		var found bool
+		if from, found = l.place(oldKey); !found {
+			return false
+		}
+	}
+	switch {
+	case was && is && oldKey == newKey:
+		l.entries[from].doc = c.New
+		l.replaced(from)
+	case was && is:
+		l.entries = slices.Delete(l.entries, from, from+1)
+		to, _ := l.place(newKey)
+		l.entries = slices.Insert(l.entries, to, sorted{newKey, c.New})
+		l.moved(from, to)
+	case was:
+		l.entries = slices.Delete(l.entries, from, from+1)
+		l.removed(from)
+	case is:
+		to, found := l.place(newKey)
+		if found {
+			return false
+		}
+		l.entries = slices.Insert(l.entries, to, sorted{newKey, c.New})
+		l.inserted(to)
+	}
+	return true
+}
+
+// key returns the sort key of a document that meets the selector.
+func (l *Live) key(d *Doc) (key string, ok bool) {
+	if d == nil {
+		return "", false
+	}
+	load(d.Body, l.q.fields, l.source.slots)
+	if !matchAll(l.q.selector, &l.source) {
+		return "", false
+	}
+	l.buf = l.q.appendSortKey(l.buf[:0], d.ID, l.source.slots)
+	return string(l.buf), true
+}
+
+func (l *Live) place(key string) (i int, found bool) {
+	i = sort.Search(len(l.entries), func(i int) bool { return l.entries[i].key >= key })
+	return i, i < len(l.entries) && l.entries[i].key == key
+}
+
+func (l *Live) edit(kind EditKind, at int, d *Doc) {
+	l.edits = append(l.edits, Edit{kind, at, d})
+}
+
+func (l *Live) replaced(i int) {
+	if lo, hi := l.ends(); lo <= i && i < hi {
+		l.edit(Replace, i-lo, l.entries[i].doc)
+	}
+}
+
+// removed writes what the removal of the entry at i means to the result.
+func (l *Live) removed(i int) {
+	lo, hi := l.ends()
+	if i >= hi || len(l.entries) < lo {
+		return
+	}
+	l.edit(Remove, max(i, lo)-lo, nil)
+	if len(l.entries) >= hi {
+		l.edit(Insert, hi-1-lo, l.entries[hi-1].doc)
+	}
+}
+
+// inserted writes what the insertion of the entry at i means to the result.
+func (l *Live) inserted(i int) {
+	lo, hi := l.ends()
+	if i >= hi || len(l.entries) <= lo {
+		return
+	}
+	if len(l.entries) > hi {
+		l.edit(Remove, hi-1-lo, nil)
+	}
+	at := max(i, lo)
+	l.edit(Insert, at-lo, l.entries[at].doc)
+}
+
+// moved writes what the move of a changed entry means to the result.
+func (l *Live) moved(from, to int) {
+	lo, hi := l.ends()
+	switch {
+	case from == to:
+		l.replaced(to)
+		return
+	case from < lo && to < lo, from >= hi && to >= hi, len(l.entries) <= lo:
+		return
+	}
+	l.edit(Remove, min(max(from, lo), hi-1)-lo, nil)
+	at := min(max(to, lo), hi-1)
+	l.edit(Insert, at-lo, l.entries[at].doc)
+}
+
+// refill runs the query again and writes what the documents behind those that were held mean to the result. It returns
+// false where the query does not begin with what was held, so that the changes cannot have been all that happened.
+func (l *Live) refill() bool {
+	held := slices.Clone(l.entries)
+	l.fetch()
+	lo, hi := l.ends()
+	for i := range held {
+		if i >= len(l.entries) || l.entries[i].doc != held[i].doc {
+			return false
+		}
+	}
+	for i := max(len(held), lo); i < min(len(l.entries), hi); i++ {
+		l.edit(Insert, i-lo, l.entries[i].doc)
+	}
+	return true
+}
+
+// swap writes edits that replace a result of n documents by the present one.
+func (l *Live) swap(n int) []Edit {
+	l.edits = l.edits[:0]
+	for i := n - 1; i >= 0; i-- {
+		l.edit(Remove, i, nil)
+	}
+	for i, s := range l.window() {
+		l.edit(Insert, i, s.doc)
+	}
+	return l.edits
+}
+
+// LiveCount is the number of documents that meet a selector, kept up to date.
+type LiveCount struct {
+	q *Query
+	n int
+}
+
+// LiveCount counts the documents that meet q's selector; skip and limit play no part.
+func (x *Indexes) LiveCount(q *Query) *LiveCount {
+	return &LiveCount{q: q, n: x.Plan(q).Count()}
+}
+
+// Count returns the present number.
+func (l *LiveCount) Count() int { return l.n }
+
+// Apply takes over changes and reports whether the number is another one now.
+func (l *LiveCount) Apply(changes []Change) (changed bool) {
+	before := l.n
+	for _, c := range changes {
+		if c.Old != nil && l.q.Match(c.Old.Body) {
+			l.n--
+		}
+		if c.New != nil && l.q.Match(c.New.Body) {
+			l.n++
+		}
+	}
+	return l.n != before
+}
