@@ -19,6 +19,7 @@ type config struct {
 	tlsCert  string
 	tlsKey   string
 	logLevel slog.Level
+	pprof    string
 	version  bool
 	hub      hub.Options
 }
@@ -43,6 +44,7 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	fs.StringVar(&origins, "origins", "", "comma-separated `list` of the origins whose pages may connect; all by default")
 	fs.StringVar(&proxies, "trusted-proxies", "", "comma-separated `list` of addresses or prefixes of proxies whose X-Forwarded-For counts")
 	fs.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
+	fs.StringVar(&c.pprof, "pprof", "", "loopback `address` on which to serve Go's profiles; none by default")
 	fs.BoolVar(&c.version, "version", false, "print the version and end")
 	limits(fs, &c.hub)
 	if err := fs.Parse(args); err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -24,6 +25,8 @@ const (
 	keepAlive = 2 * time.Minute
 	// maxHeader bounds a request's header.
 	maxHeader = 16 << 10
+	// gcPercent trades a little time, for the server makes little garbage, for the memory of many idle connections.
+	gcPercent = 50
 	// grace is how long clients have to go when the server stops.
 	grace = 5 * time.Second
 )
@@ -43,9 +46,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, output 
 	if err != nil {
 		return err
 	}
-	ln, err := listen(ctx, c)
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	ln, err := listen(ctx, c.listen, c.open)
 	if err != nil {
 		return err
+	}
+	if c.pprof != "" {
+		stop, err := serveProfiles(ctx, c.pprof, log)
+		if err != nil {
+			ln.Close()
+			return err
+		}
+		defer stop()
 	}
 	scheme := "http"
 	if c.tlsCert != "" {
@@ -56,16 +70,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, output 
 }
 
 // listen opens the port. Without keys it does so on loopback only, unless told that everybody is meant.
-func listen(ctx context.Context, c *config) (net.Listener, error) {
-	addr, err := net.ResolveTCPAddr("tcp", c.listen)
+func listen(ctx context.Context, address string, open bool) (net.Listener, error) {
+	addr, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %q: %w", c.listen, err)
+		return nil, fmt.Errorf("listen on %q: %w", address, err)
 	}
-	if !addr.IP.IsLoopback() && !c.open {
+	if !addr.IP.IsLoopback() && !open {
 		return nil, fmt.Errorf("listen on %s: everybody who reaches that address could use this server, for it has no keys; "+
 			"say --open if that is meant, or --listen 127.0.0.1:%d", addr, addr.Port)
 	}
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1} // the hub and net/http notice dead sockets themselves
 	ln, err := lc.Listen(ctx, "tcp", addr.String())
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("listen on %s: another program uses the port; stop it, or choose another with --listen", addr)
@@ -94,7 +108,7 @@ func serve(ctx context.Context, c *config, ln net.Listener, files http.Handler, 
 		if c.tlsCert != "" {
 			ended <- s.ServeTLS(ln, c.tlsCert, c.tlsKey)
 		} else {
-			ended <- s.Serve(ln)
+			ended <- s.Serve(h.Listener(ln, "/", "/signal"))
 		}
 	}()
 	select {

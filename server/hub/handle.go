@@ -4,174 +4,160 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/shoaldb/shoal/shared/protocol"
 )
 
 // handle does what a message asks for. Faults of the message end the connection; what merely cannot be done is told to Shoal
 // clients, and passed over for RxDB's, whose dialect has no word for it.
-func (c *conn) handle(text []byte) error {
-	e := &c.in.env
-	if err := e.Scan(text); err != nil {
+func (w *worker) handle(c *conn, text []byte) verdict {
+	c.spoke.Store(w.hub.tick.Load())
+	if err := w.env.Scan(text); err != nil {
 		c.end(protocol.CodeBadMessage, "message is not a JSON object")
-		return nil
+		return waiting
 	}
+	typ := w.env.Type()
 	if c.shoal && !c.known.Load() {
-		return c.handleHello(e)
+		if typ != protocol.TypeHello {
+			c.end(protocol.CodeBadMessage, "the first message must be hello")
+			return waiting
+		}
+		token, _ := w.env.Text(protocol.FieldResume)
+		w.hub.greet(c, string(token), &w.batch)
+		return waiting
 	}
-	switch e.Type() {
-	case protocol.TypeSignal:
-		c.handleSignal(e)
-	case protocol.TypePing:
+	switch {
+	case typ == protocol.TypeSignal:
+		w.handleSignal(c)
+	case typ == protocol.TypePing:
 		if c.shoal {
-			c.answer(&protocol.Message{Type: protocol.TypePong})
+			w.answer(c, &protocol.Message{Type: protocol.TypePong})
 		}
-	case protocol.TypeJoin:
-		return c.handleJoin(e)
-	case protocol.TypeLeave:
-		if !c.shoal {
-			c.unknownType()
-			return nil
-		}
-		return c.handleLeave(e)
+	case typ == protocol.TypeJoin:
+		return w.handleJoin(c)
+	case typ == protocol.TypeLeave && c.shoal:
+		w.handleLeave(c)
 	default:
-		c.unknownType()
+		c.end(protocol.CodeBadMessage, "unknown message type")
 	}
-	return nil
+	return waiting
 }
-
-func (c *conn) unknownType() { c.end(protocol.CodeBadMessage, "unknown message type") }
 
 // answer queues a message to the client itself.
-func (c *conn) answer(m *protocol.Message) { c.put(opText, encode(m), &c.in.batch) }
+func (w *worker) answer(c *conn, m *protocol.Message) { c.put(ws.OpText, encode(m), &w.batch) }
 
 // refuse tells a Shoal client what was not done.
-func (c *conn) refuse(code protocol.Code, text string, room, receiver []byte) {
+func (w *worker) refuse(c *conn, code protocol.Code, text, room, receiver string) {
 	if c.shoal {
-		c.answer(&protocol.Message{
-			Type: protocol.TypeError, Code: code, Text: text, Room: string(room), ReceiverPeerID: string(receiver),
-		})
+		w.answer(c, &protocol.Message{Type: protocol.TypeError, Code: code, Text: text, Room: room, ReceiverPeerID: receiver})
 	}
 }
 
-func (c *conn) handleHello(e *protocol.Envelope) error {
-	if e.Type() != protocol.TypeHello {
-		c.end(protocol.CodeBadMessage, "the first message must be hello")
-		return nil
-	}
-	token, _ := e.Text(protocol.FieldResume)
-	c.in.batch.flush()
-	c.hub.greet(c, string(token))
-	return nil
-}
-
-func (c *conn) handleSignal(e *protocol.Envelope) {
-	sender, ok := e.Text(protocol.FieldSender)
+func (w *worker) handleSignal(c *conn) {
+	sender, ok := w.env.Text(protocol.FieldSender)
 	if !ok || string(sender) != c.id {
 		c.end(protocol.CodeSpoofed, "senderPeerId is not the id of this connection")
 		return
 	}
-	name, _ := e.Text(protocol.FieldRoom)
-	receiver, _ := e.Text(protocol.FieldReceiver)
+	name, _ := w.env.Text(protocol.FieldRoom)
+	receiver, _ := w.env.Text(protocol.FieldReceiver)
 	code := protocol.CodeNotInRoom
 	if r := c.room(name); r != nil {
-		code = r.relay(c, receiver, &c.in.batch)
+		code = r.relay(&w.env, receiver, &w.batch)
 	}
 	if code == "" {
-		c.hub.stats.signals.Add(1)
+		w.hub.stats.signals.Add(1)
 		return
 	}
-	c.hub.stats.undelivered.Add(1)
-	c.refuse(code, "signal not delivered", name, receiver)
+	w.hub.stats.undelivered.Add(1)
+	w.refuse(c, code, "signal not delivered", string(name), string(receiver))
 }
 
-// room returns the room of that name if the client is in it. A client is in few rooms.
-func (c *conn) room(name []byte) *room {
-	for _, r := range c.rooms {
-		if r.name == string(name) {
-			return r
-		}
-	}
-	return nil
-}
-
-func (c *conn) handleJoin(e *protocol.Envelope) error {
-	name, ok := e.Text(protocol.FieldRoom)
-	if !ok || !protocol.ValidRoom(name) {
+func (w *worker) handleJoin(c *conn) verdict {
+	text, ok := w.env.Text(protocol.FieldRoom)
+	if !ok || !protocol.ValidRoom(text) {
 		if !c.shoal {
 			c.end(protocol.CodeBadRoom, "invalid ids") // RxDB's words
-			return nil
+			return waiting
 		}
-		c.refuse(protocol.CodeBadRoom, "room must be a string of 6 to 99 characters", name, nil)
-		return nil
+		w.refuse(c, protocol.CodeBadRoom, "room must be a string of 6 to 99 characters", string(text), "")
+		return waiting
 	}
-	if r := c.room(name); r != nil {
+	if r := c.room(text); r != nil {
 		if c.shoal {
-			c.rejoin(r)
+			r.tellMembers(c, &w.batch)
 		}
-		return nil
+		return waiting
 	}
-	if len(c.rooms) >= c.hub.opts.MaxRooms {
-		c.refuse(protocol.CodeTooManyRooms, "too many rooms on this connection", name, nil)
-		return nil
+	name := string(text)
+	if w.hub.opts.Authorize == nil {
+		w.enter(c, name)
+		return waiting
 	}
-	if auth := c.hub.opts.Authorize; auth != nil {
-		token, _ := e.Text(protocol.FieldToken)
-		c.in.batch.flush() // others must not wait for it
-		if err := auth(string(name), string(token)); err != nil {
-			c.refuse(protocol.CodeUnauthorized, err.Error(), name, nil)
-			return nil
-		}
-	}
-	return c.enter(string(name))
+	token, _ := w.env.Text(protocol.FieldToken)
+	w.hub.authorize(c, name, string(token))
+	return parked
 }
 
-// enter joins a room. That costs in proportion to those who must be told.
-func (c *conn) enter(name string) error {
-	c.hub.mu.Lock()
-	r := c.hub.rooms[name]
-	c.hub.mu.Unlock()
-	if r != nil {
-		if err := c.pay(r.size() / 10); err != nil {
-			return err
-		}
-	}
-	c.tellICE()
-	if code := c.hub.join(c, name, &c.in.batch); code != "" {
-		c.refuse(code, "room is full", []byte(name), nil)
-	}
-	return nil
+// decision is the answer of Options.Authorize.
+type decision struct {
+	room string
+	err  error
 }
 
-// rejoin answers a join of a room in which the client is: with what it should know.
-func (c *conn) rejoin(r *room) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.members[c.id].seen = len(r.log)
-	c.answer(&protocol.Message{Type: protocol.TypeJoined, Room: r.name, Peers: r.others(c.id)})
+// authorize parks the conn until it is decided whether it may enter the room.
+func (h *Hub) authorize(c *conn, room, token string) {
+	go func() { // gives the conn back, for which Close waits
+		c.allowed = &decision{room, h.opts.Authorize(room, token)}
+		h.ready <- c
+	}()
+}
+
+// decided acts upon what Authorize said.
+func (w *worker) decided(c *conn) {
+	d := c.allowed
+	c.allowed = nil
+	if d.err != nil {
+		w.refuse(c, protocol.CodeUnauthorized, d.err.Error(), d.room, "")
+		return
+	}
+	w.enter(c, d.room)
+}
+
+// enter makes the client a member of a room. That costs it in proportion to those who must be told.
+func (w *worker) enter(c *conn, name string) {
+	w.tellICE(c)
+	size, code := w.hub.join(c, name, &w.batch)
+	c.bucket.charge(size / 10)
+	switch code {
+	case protocol.CodeTooManyRooms:
+		w.refuse(c, code, "too many rooms on this connection", name, "")
+	case protocol.CodeRoomFull:
+		w.refuse(c, code, "room is full", name, "")
+	}
 }
 
 // tellICE gives a Shoal client its ICE servers, before its first room.
-func (c *conn) tellICE() {
-	if c.iced || !c.shoal || c.hub.opts.ICEServers == nil {
+func (w *worker) tellICE(c *conn) {
+	if c.iced || !c.shoal || w.hub.opts.ICEServers == nil {
 		return
 	}
 	c.iced = true
-	servers, ttl := c.hub.opts.ICEServers(c.id)
+	servers, ttl := w.hub.opts.ICEServers(c.id)
 	if len(servers) > 0 {
-		c.answer(&protocol.Message{Type: protocol.TypeICE, ICEServers: servers, TTL: int(ttl / time.Second)})
+		w.answer(c, &protocol.Message{Type: protocol.TypeICE, ICEServers: servers, TTL: int(ttl / time.Second)})
 	}
 }
 
-func (c *conn) handleLeave(e *protocol.Envelope) error {
-	name, _ := e.Text(protocol.FieldRoom)
+func (w *worker) handleLeave(c *conn) {
+	name, _ := w.env.Text(protocol.FieldRoom)
 	r := c.room(name)
 	if r == nil {
-		return nil // leaving twice is no fault
+		return // leaving twice is no fault
 	}
-	if err := c.pay(r.size() / 10); err != nil {
-		return err
-	}
+	c.roomsMu.Lock()
 	c.rooms = slices.DeleteFunc(c.rooms, func(other *room) bool { return other == r })
-	c.hub.leave(c, r, &c.in.batch)
-	return nil
+	c.roomsMu.Unlock()
+	c.bucket.charge(w.hub.leave(c, r, &w.batch) / 10)
 }

@@ -27,7 +27,7 @@ func (r *refusal) Unwrap() error { return r.err }
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, err := h.accept(w, r)
 	if err == nil {
-		go h.serve(c)
+		c.start()
 		return
 	}
 	h.stats.refused.Add(1)
@@ -46,18 +46,13 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request) (*conn, error) {
 	if !IsUpgrade(r) {
 		return nil, &refusal{http.StatusUpgradeRequired, "this is a signaling server, connect to it by WebSocket", nil}
 	}
-	if !h.originAllowed(r.Header.Get("Origin")) {
-		return nil, &refusal{http.StatusForbidden, "origin not allowed: " + r.Header.Get("Origin"), nil}
-	}
 	offered := r.Header.Values("Sec-WebSocket-Protocol")
 	if len(offered) > 0 && !offers(offered, protocol.Subprotocol) {
 		return nil, &refusal{http.StatusBadRequest, "unknown subprotocol, this server speaks " + protocol.Subprotocol, nil}
 	}
-	addr := h.clientAddr(r)
-	h.mu.Lock()
-	err := h.admit(addr)
-	h.mu.Unlock()
-	if err != nil {
+	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero address for sockets that have none
+	addr := h.clientAddr(ap.Addr(), r.Header.Values("X-Forwarded-For"))
+	if err := h.check(addr, r.Header.Get("Origin")); err != nil {
 		return nil, err
 	}
 	up := ws.HTTPUpgrader{
@@ -71,11 +66,14 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request) (*conn, error) {
 		}
 		return nil, err
 	}
-	c := newConn(h, nc, addr, hs.Protocol == protocol.Subprotocol)
+	if rest, ok := nc.(*replayed); ok && len(rest.early) == 0 {
+		nc = rest.Conn
+	}
+	c := newConn(h, nc)
+	c.addr, c.shoal = addr, hs.Protocol == protocol.Subprotocol
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n)
-		c.in = takeInbox()
-		c.in.buf = append(c.in.buf, early...)
+		c.rest = append(c.rest, early...)
 	}
 	if err := h.register(c); err != nil { // others came first, or the hub was closed
 		c.close()
@@ -107,13 +105,22 @@ func (h *Hub) originAllowed(origin string) bool {
 	})
 }
 
+// check reports why a connection is not taken, as far as that can be told before the upgrade.
+func (h *Hub) check(addr netip.Addr, origin string) error {
+	if !h.originAllowed(origin) {
+		return &refusal{http.StatusForbidden, "origin not allowed: " + origin, nil}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.admit(addr)
+}
+
 // clientAddr returns the address that a client's connections are counted under: an IPv4 address, or the first 64 bits of an
 // IPv6 address, of which a single host commonly has all the rest.
-func (h *Hub) clientAddr(r *http.Request) netip.Addr {
-	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero address for sockets that have none
-	addr := ap.Addr().Unmap()
+func (h *Hub) clientAddr(addr netip.Addr, forwarded []string) netip.Addr {
+	addr = addr.Unmap()
 	if len(h.opts.TrustedProxies) > 0 {
-		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+		hops := strings.Split(strings.Join(forwarded, ","), ",")
 		for i := len(hops) - 1; i >= 0 && h.trusted(addr); i-- {
 			hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 			if err != nil {

@@ -14,6 +14,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +31,7 @@ type Options struct {
 	// Authorize decides who may enter a room by the token that the client gave, "" for none. A refusal is told to the client
 	// with the error's text. It is called from many goroutines and may block only that client. Default: everybody may.
 	Authorize func(room, token string) error
-	// ICEServers returns the STUN and TURN servers for a peer that entered its first room, and for how long they are good.
+	// ICEServers must not block. It returns the STUN and TURN servers for a peer that entered its first room, and for how long they are good.
 	// Default: none.
 	ICEServers func(peer string) ([]protocol.ICEServer, time.Duration)
 	// ResumeKey signs resume tokens. Servers with one key, and a server before and after its restart, honour each other's.
@@ -101,8 +103,11 @@ func def[T int | time.Duration](v *T, d T) {
 type Hub struct {
 	opts  Options
 	tick  atomic.Uint32 // seconds since the start, the clock of all timeouts
-	stop  chan struct{} // closed by Close
-	wg    sync.WaitGroup
+	once  sync.Once
+	stop  chan struct{}  // closed by Close
+	ready chan *conn     // for the workers; closed by Close when no conn is left
+	live  sync.WaitGroup // conns
+	wg    sync.WaitGroup // all else
 	stats counters
 
 	mu     sync.Mutex // guards the following fields
@@ -111,13 +116,18 @@ type Hub struct {
 	conns  map[*conn]struct{}
 	peers  map[string]*conn // by peer id
 	addrs  map[netip.Addr]int
+	empty  chan struct{} // closed when the last conn has gone; made by Shutdown
 }
+
+// readyQueue is how many conns wait for a worker before those who bring them wait as well.
+const readyQueue = 1024
 
 // New returns a Hub that serves until Close.
 func New(opts *Options) *Hub {
 	h := &Hub{
 		opts:  opts.withDefaults(),
 		stop:  make(chan struct{}),
+		ready: make(chan *conn, readyQueue),
 		rooms: make(map[string]*room),
 		conns: make(map[*conn]struct{}),
 		peers: make(map[string]*conn),
@@ -125,6 +135,9 @@ func New(opts *Options) *Hub {
 	}
 	h.tick.Store(1) // so that 0 can mean never
 	h.wg.Go(h.sweep)
+	for range runtime.GOMAXPROCS(0) {
+		h.wg.Go(newWorker(h).run)
+	}
 	return h
 }
 
@@ -133,18 +146,23 @@ func New(opts *Options) *Hub {
 func (h *Hub) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	h.closed = true
-	conns := h.snapshot()
+	conns := h.snapshot(nil)
+	if h.empty == nil {
+		h.empty = make(chan struct{})
+		if len(conns) == 0 {
+			close(h.empty)
+		}
+	}
+	empty := h.empty
 	h.mu.Unlock()
 	for _, c := range conns {
 		c.end(protocol.CodeGoingAway, "the server stops, connect again")
 	}
 	var err error
-	for _, c := range conns {
-		select {
-		case <-c.done:
-		case <-ctx.Done():
-			err = fmt.Errorf("shut down: %w", context.Cause(ctx))
-		}
+	select {
+	case <-empty:
+	case <-ctx.Done():
+		err = fmt.Errorf("shut down: %w", context.Cause(ctx))
 	}
 	h.Close()
 	return err
@@ -154,23 +172,23 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 func (h *Hub) Close() error {
 	h.mu.Lock()
 	h.closed = true
-	conns := h.snapshot()
-	select {
-	case <-h.stop:
-	default:
-		close(h.stop)
-	}
+	conns := h.snapshot(nil)
 	h.mu.Unlock()
 	for _, c := range conns {
 		c.cut()
 	}
+	h.live.Wait()
+	h.once.Do(func() {
+		close(h.stop)
+		close(h.ready)
+	})
 	h.wg.Wait()
 	return nil
 }
 
-// snapshot returns the connections; h.mu is held.
-func (h *Hub) snapshot() []*conn {
-	conns := make([]*conn, 0, len(h.conns))
+// snapshot appends the connections to conns; h.mu is held.
+func (h *Hub) snapshot(conns []*conn) []*conn {
+	conns = slices.Grow(conns, len(h.conns))
 	for c := range h.conns {
 		conns = append(conns, c)
 	}
@@ -189,7 +207,7 @@ func (h *Hub) register(c *conn) error {
 	}
 	h.conns[c] = struct{}{}
 	h.addrs[c.addr]++
-	h.wg.Add(1)
+	h.live.Add(1)
 	return nil
 }
 
@@ -206,8 +224,7 @@ func (h *Hub) admit(addr netip.Addr) error {
 	return nil
 }
 
-// unregister forgets a connection whose goroutine ends. Its rooms go to the connection that resumed its peer, if there is
-// one; else it leaves them.
+// unregister forgets a connection. Its peer leaves its rooms, unless another connection resumed it.
 func (h *Hub) unregister(c *conn) {
 	c.close()
 	h.mu.Lock()
@@ -215,21 +232,18 @@ func (h *Hub) unregister(c *conn) {
 	if h.addrs[c.addr]--; h.addrs[c.addr] == 0 {
 		delete(h.addrs, c.addr)
 	}
-	heir := c.heir
 	if h.peers[c.id] == c {
 		delete(h.peers, c.id)
 	}
-	h.mu.Unlock()
-	if heir != nil {
-		heir <- c.rooms
-	} else {
-		var b batch
-		for _, r := range c.rooms {
-			h.leave(c, r, &b)
-		}
-		b.flush()
+	if h.empty != nil && len(h.conns) == 0 {
+		close(h.empty)
 	}
-	close(c.done)
+	h.mu.Unlock()
+	var b batch
+	for _, r := range c.takeRooms() {
+		h.leave(c, r, &b)
+	}
+	b.flush()
 }
 
 // Stats tells how a hub is used.

@@ -5,44 +5,28 @@ import (
 	"time"
 )
 
-// bucket is a token bucket. It looks at the clock only when it is empty.
+// bucket is a token bucket that may go into debt. It looks at the clock only then.
 type bucket struct {
 	tokens int
 	filled time.Time
 }
 
-// take takes n tokens of a bucket that holds burst and gets rate more a second. It returns how long to wait before what
-// they pay for may be done.
-func (b *bucket) take(n, rate, burst int) time.Duration {
-	b.tokens -= n
+// charge takes n tokens.
+func (b *bucket) charge(n int) { b.tokens -= n }
+
+// debt returns how long it takes until a bucket that gets rate tokens a second, and holds burst, has no debt any more.
+func (b *bucket) debt(rate, burst int) time.Duration {
 	if b.tokens >= 0 {
 		return 0
 	}
 	now := time.Now()
 	gained := math.Min(now.Sub(b.filled).Seconds()*float64(rate), float64(burst-b.tokens))
-	b.tokens += int(gained)
-	b.filled = now
+	if gained >= 1 {
+		b.tokens += int(gained)
+		b.filled = now
+	}
 	if b.tokens >= 0 {
 		return 0
 	}
 	return time.Duration(float64(-b.tokens) / float64(rate) * float64(time.Second))
-}
-
-// pay waits until the client may do something that costs n. Meanwhile it is not read, so that TCP slows it down: nothing of
-// an honest client in a hurry is lost, and nobody else notices.
-func (c *conn) pay(n int) error {
-	wait := c.bucket.take(n, c.hub.opts.Rate, c.hub.opts.Burst)
-	if wait <= 0 {
-		return nil
-	}
-	c.hub.stats.delayed.Add(1)
-	c.in.batch.flush()
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-c.hub.stop:
-		return errOver
-	}
 }

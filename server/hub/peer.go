@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/gobwas/ws"
 
@@ -65,54 +64,45 @@ func (h *Hub) resumed(token string) string {
 }
 
 // greet answers hello: the connection gets the peer id that its token proves, with the rooms of the connection that had
-// it, or a new one.
-func (h *Hub) greet(c *conn, token string) {
+// it until now, or a new one.
+func (h *Hub) greet(c *conn, token string, b *batch) {
 	id := h.resumed(token)
 	h.mu.Lock()
-	var rooms chan []*room
-	old := h.peers[id]
-	switch {
-	case id == "", old != nil && old.heir != nil: // no token, or another connection is taking over just now
-		id, old = h.freshID(), nil
-	case old != nil:
-		rooms = make(chan []*room, 1)
-		old.heir = rooms
+	if id == "" {
+		id = h.freshID()
 	}
+	old := h.peers[id]
 	h.name(c, id)
 	h.mu.Unlock()
 	if old != nil {
+		c.inherit(old)
 		old.end(protocol.CodeReplaced, "another connection resumed this peer")
-		old.nc.SetReadDeadline(time.Unix(1, 0)) // so that it gives its rooms away now
-		c.inherit(<-rooms)
 	}
-	c.sendInit()
+	c.sendInit(b)
 }
 
-// inherit takes the place of the connection that had the peer id before.
-func (c *conn) inherit(rooms []*room) {
-	c.rooms = rooms
+// inherit takes the place in all rooms of the connection that had the peer id before.
+func (c *conn) inherit(old *conn) {
+	rooms := old.takeRooms()
 	for _, r := range rooms {
 		r.mu.Lock()
-		m := r.members[c.id]
-		m.conn = c
-		m.seen = len(r.log)
+		if m := r.members[c.id]; m != nil && m.conn == old {
+			m.conn = c
+			m.seen = len(r.log)
+		}
 		r.mu.Unlock()
 	}
+	c.roomsMu.Lock()
+	c.rooms = rooms
+	c.roomsMu.Unlock()
 }
 
-func (c *conn) sendInit() {
+func (c *conn) sendInit(b *batch) {
 	m := protocol.Message{Type: protocol.TypeInit, YourPeerID: c.id}
 	if c.shoal {
 		m.Resume = c.hub.resumeToken(c.id)
 	}
-	c.send(&m)
-}
-
-// send sends a message of the server's own at once.
-func (c *conn) send(m *protocol.Message) {
-	var b batch
-	c.put(ws.OpText, encode(m), &b)
-	b.flush()
+	c.put(ws.OpText, encode(&m), b)
 }
 
 // encode returns the text of a message that the server made.

@@ -22,42 +22,53 @@ func (c *conn) initRaw() {
 	c.ready = c.readable
 }
 
-// fillRaw waits for input and only then borrows a buffer for it.
-func (c *conn) fillRaw() error {
-	c.fillErr = nil
-	if err := c.raw.Read(c.ready); err != nil {
-		return err
-	}
-	return c.fillErr
-}
-
-// readable is called when there may be input; it returns false to be called again when there is.
+// readable is what RawConn.Read asks whether it is done: at first, and when input, or an end, has come after a no.
 func (c *conn) readable(fd uintptr) bool {
-	if c.in == nil {
-		c.in = takeInbox()
+	if c.waited {
+		return true
 	}
-	n, err := readFD(int(fd), c.in.space())
-	switch {
-	case err == syscall.EAGAIN:
-		c.release()
-		return false
-	case err != nil:
-		c.fillErr = err
-	case n == 0:
-		c.fillErr = io.EOF
-	default:
-		c.in.buf = c.in.buf[:len(c.in.buf)+n]
-	}
-	return true
-}
-
-func readFD(fd int, b []byte) (int, error) {
+	c.waited = true
+	var b [1]byte
 	for {
-		n, err := syscall.Read(fd, b)
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		if err != syscall.EINTR {
-			return n, err
+			return err != syscall.EAGAIN
 		}
 	}
+}
+
+// input reads without waiting.
+type input struct {
+	buf []byte
+	n   int
+	err error
+}
+
+func (in *input) read(fd uintptr) bool {
+	for {
+		in.n, in.err = syscall.Read(int(fd), in.buf)
+		if in.err != syscall.EINTR {
+			return true
+		}
+	}
+}
+
+// read appends what has come to the worker's buffer. That may be nothing.
+func (w *worker) read(c *conn) error {
+	w.input.buf = w.buf[len(w.buf):cap(w.buf)]
+	if err := c.raw.Read(w.tryRead); err != nil {
+		return err
+	}
+	switch {
+	case w.input.err == syscall.EAGAIN:
+		return nil
+	case w.input.err != nil:
+		return w.input.err
+	case w.input.n == 0:
+		return io.EOF
+	}
+	w.buf = w.buf[:len(w.buf)+w.input.n]
+	return nil
 }
 
 // tryWrite writes as much of o as the socket takes at once, and reports whether that was all. After an error there is nothing

@@ -16,6 +16,8 @@ const (
 
 // sweep looks after all connections once a second. One goroutine with a coarse clock stands for several timers a connection.
 func (h *Hub) sweep() {
+	var conns []*conn
+	var b batch
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {
@@ -26,13 +28,13 @@ func (h *Hub) sweep() {
 		}
 		now := h.tick.Add(1)
 		h.mu.Lock()
-		conns := h.snapshot()
+		conns = h.snapshot(conns[:0])
 		h.mu.Unlock()
-		var b batch
 		for _, c := range conns {
 			c.check(now, &b)
 		}
 		b.flush()
+		clear(conns)
 	}
 }
 
