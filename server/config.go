@@ -1,0 +1,145 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+
+	"github.com/shoaldb/shoal/server/hub"
+)
+
+// config is what the flags say.
+type config struct {
+	listen   string
+	open     bool
+	tlsCert  string
+	tlsKey   string
+	logLevel slog.Level
+	pprof    string
+	version  bool
+	hub      hub.Options
+}
+
+// envPrefix begins the name of the environment variable of each flag: --max-rooms is SHOAL_MAX_ROOMS.
+const envPrefix = "SHOAL_"
+
+// parse reads the flags, and from the environment those that are not given. Help goes to output.
+func parse(args []string, getenv func(string) string, output io.Writer) (*config, error) {
+	var c config
+	var origins, proxies string
+	fs := flag.NewFlagSet("shoal-server", flag.ContinueOnError)
+	fs.SetOutput(output)
+	fs.Usage = func() {
+		fmt.Fprintf(output, "usage: shoal-server [flags]\n\nEach flag can be given as an environment variable: --max-rooms as %sMAX_ROOMS.\n\n", envPrefix)
+		fs.PrintDefaults()
+	}
+	fs.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
+	fs.BoolVar(&c.open, "open", false, "serve everybody, without keys, also off loopback")
+	fs.StringVar(&c.tlsCert, "tls-cert", "", "`file` with the certificate chain; with --tls-key the server speaks TLS only")
+	fs.StringVar(&c.tlsKey, "tls-key", "", "`file` with the certificate's private key")
+	fs.StringVar(&origins, "origins", "", "comma-separated `list` of the origins whose pages may connect; all by default")
+	fs.StringVar(&proxies, "trusted-proxies", "", "comma-separated `list` of addresses or prefixes of proxies whose X-Forwarded-For counts")
+	fs.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
+	fs.StringVar(&c.pprof, "pprof", "", "loopback `address` on which to serve Go's profiles; none by default")
+	fs.BoolVar(&c.version, "version", false, "print the version and end")
+	limits(fs, &c.hub)
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q; see --help", fs.Arg(0))
+	}
+	if err := fromEnvironment(fs, getenv); err != nil {
+		return nil, err
+	}
+	if (c.tlsCert == "") != (c.tlsKey == "") {
+		return nil, fmt.Errorf("--tls-cert and --tls-key need each other")
+	}
+	var err error
+	c.hub.Origins = list(origins)
+	c.hub.TrustedProxies, err = prefixes(list(proxies))
+	return &c, err
+}
+
+// limits are flags of the hub's limits, 0 for the default.
+func limits(fs *flag.FlagSet, o *hub.Options) {
+	for _, l := range []struct {
+		name  string
+		value *int
+		usage string
+	}{
+		{"max-message", &o.MaxMessage, "most `bytes` of a message; 0 for 65536, which is also the largest"},
+		{"max-queue", &o.MaxQueue, "most `bytes` that wait for a client that reads slowly; 0 for 524288"},
+		{"rate", &o.Rate, "`messages` a second of one client; 0 for 200, negative for no limit"},
+		{"burst", &o.Burst, "`messages` that a client may send at once; 0 for 4000"},
+		{"max-rooms", &o.MaxRooms, "most `rooms` of one connection; 0 for 64"},
+		{"max-room-peers", &o.MaxRoomPeers, "most `peers` in a room; 0 for 1000"},
+		{"max-conns", &o.MaxConns, "most `connections`; 0 for 100000"},
+		{"max-conns-per-address", &o.MaxConnsPerAddress, "most `connections` of one address; 0 for 256, negative for no limit"},
+	} {
+		fs.IntVar(l.value, l.name, 0, l.usage)
+	}
+}
+
+// fromEnvironment sets the flags that were not given.
+func fromEnvironment(fs *flag.FlagSet, getenv func(string) string) error {
+	given := make(map[string]bool)
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	var err error
+	fs.VisitAll(func(f *flag.Flag) {
+		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value := getenv(name)
+		if value == "" || given[f.Name] || err != nil {
+			return
+		}
+		if e := fs.Set(f.Name, value); e != nil {
+			err = fmt.Errorf("environment variable %s=%q: %w", name, value, e)
+		}
+	})
+	return err
+}
+
+func list(s string) []string {
+	var l []string
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			l = append(l, item)
+		}
+	}
+	return l
+}
+
+func prefixes(items []string) ([]netip.Prefix, error) {
+	var l []netip.Prefix
+	for _, item := range items {
+		p, err := netip.ParsePrefix(item)
+		if err != nil {
+			addr, addrErr := netip.ParseAddr(item)
+			if addrErr != nil {
+				return nil, fmt.Errorf("--trusted-proxies: %q is neither an address nor a prefix", item)
+			}
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		l = append(l, p)
+	}
+	return l, nil
+}
+
+// version tells what the binary was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && v == "(devel)" {
+			v += " " + s.Value
+		}
+	}
+	return v + " " + info.GoVersion
+}

@@ -1,0 +1,179 @@
+package hub
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/shoaldb/shoal/shared/protocol"
+)
+
+// conn is one WebSocket. It is made for the many that are idle: such a one is a small struct, and a goroutine that waits with
+// the smallest stack there is. What comes is read and handled by one of the hub's few workers, which have the buffers.
+//
+// At any time a conn belongs to one goroutine: the waiting one, or a worker, or whoever it is parked with. That goroutine
+// owns the fields that are not marked otherwise. Anybody may queue messages for it.
+type conn struct {
+	hub   *Hub
+	nc    net.Conn
+	raw   syscall.RawConn       // nil where the socket cannot be waited for without holding a buffer
+	ready func(fd uintptr) bool // readable, bound once
+	addr  netip.Addr
+	shoal bool // speaks shoal.v1
+
+	id      string // set once, before known; anybody may read it after that
+	iced    bool   // has been told ICE servers
+	garbled bool   // its input makes no sense any more
+	waited  bool   // since it was last asked whether there is input
+	fresh   bool   // there is input that was not read yet
+	err     error  // why there will be no more input
+	bucket  bucket
+	rest    []byte    // input that was read but not handled
+	parts   []byte    // what came so far of a message in several frames
+	partial bool      // there is such a message
+	allowed *decision // by Options.Authorize, to act upon
+
+	known  atomic.Bool   // it has a peer id: at once, or when a Shoal client has said hello
+	pinged atomic.Bool   // since it was heard
+	heard  atomic.Uint32 // tick of the last frame
+	spoke  atomic.Uint32 // tick of the last message
+	ending atomic.Uint32 // tick at which the server began to end it, 0 when it did not
+	stuck  atomic.Uint32 // tick since which one piece of output is on its way, 0 for none
+
+	roomsMu sync.Mutex // guards rooms; no other lock is taken while it is held
+	rooms   []*room
+
+	out outbox
+}
+
+// newConn wraps an accepted socket.
+func newConn(h *Hub, nc net.Conn) *conn {
+	c := &conn{hub: h, nc: nc}
+	c.out.flushing = true // until start
+	c.initRaw()
+	now := h.tick.Load()
+	c.heard.Store(now)
+	c.spoke.Store(now)
+	c.bucket = bucket{tokens: h.opts.Burst, filled: time.Now()}
+	return c
+}
+
+// start sends what is queued and gives a registered conn to the workers.
+func (c *conn) start() {
+	if !c.shoal {
+		c.sendInit(&batch{})
+	}
+	c.flush()
+	c.fresh = c.raw != nil
+	c.hub.ready <- c
+}
+
+func (c *conn) dialect() protocol.Dialect {
+	if c.shoal {
+		return protocol.DialectShoal
+	}
+	return protocol.DialectRxDB
+}
+
+// plainRead is how much is read at once from a socket that is not a plain TCP one.
+const plainRead = 4 << 10
+
+// wait waits for input and hands the conn to a worker. It is the whole life of a goroutine, so that a stack that grew in
+// handling the input is not kept while nothing comes.
+func (c *conn) wait() {
+	if c.raw != nil {
+		c.waited = false
+		c.err = c.raw.Read(c.ready)
+		c.fresh = c.err == nil
+	} else {
+		c.readPlain()
+	}
+	c.hub.ready <- c
+}
+
+// readPlain waits for input with a buffer in hand, as crypto/tls for one must.
+func (c *conn) readPlain() {
+	var buf [plainRead]byte
+	n, err := c.nc.Read(buf[:])
+	c.rest = append(c.rest, buf[:n]...)
+	c.err = err
+}
+
+// room returns the room of that name if the client is in it. A client is in few rooms.
+func (c *conn) room(name []byte) *room {
+	c.roomsMu.Lock()
+	defer c.roomsMu.Unlock()
+	for _, r := range c.rooms {
+		if r.name == string(name) {
+			return r
+		}
+	}
+	return nil
+}
+
+// takeRooms returns the rooms that the client is in and leaves it none.
+func (c *conn) takeRooms() []*room {
+	c.roomsMu.Lock()
+	defer c.roomsMu.Unlock()
+	rooms := c.rooms
+	c.rooms = nil
+	return rooms
+}
+
+// name is the peer's id for the log, "" before it has one.
+func (c *conn) name() string {
+	if c.known.Load() {
+		return c.id
+	}
+	return ""
+}
+
+// end tells the client that the server ends the connection, and why; the client has a moment to close it. What it sends
+// from now on is dropped. Anybody may call end.
+func (c *conn) end(code protocol.Code, text string) { c.endWith(code, closeStatus(code), text) }
+
+func (c *conn) endWith(code protocol.Code, status ws.StatusCode, text string) {
+	if !c.ending.CompareAndSwap(0, c.hub.tick.Load()) {
+		return
+	}
+	c.hub.stats.cut.Add(1)
+	c.hub.opts.Logger.Info("connection ended", "peer", c.name(), "code", code, "reason", text)
+	var b batch
+	if c.shoal {
+		c.put(ws.OpText, encode(&protocol.Message{Type: protocol.TypeError, Code: code, Text: text}), &b)
+	}
+	c.putLast(ws.NewCloseFrameBody(status, text), &b)
+	b.flush()
+}
+
+// cut ends the connection at once, and drops what the kernel still holds for it. Anybody may call it.
+func (c *conn) cut() {
+	nc := c.nc
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // crypto/tls would first try to say goodbye
+		nc = t.NetConn()
+	}
+	if t, ok := nc.(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
+	nc.Close()
+}
+
+// closeStatus is the WebSocket close code that goes with a code; see RFC 6455, section 7.4.1, and the IANA registry for 1012.
+func closeStatus(code protocol.Code) ws.StatusCode {
+	switch code {
+	case protocol.CodeBadMessage:
+		return ws.StatusInvalidFramePayloadData
+	case protocol.CodeTooBig:
+		return ws.StatusMessageTooBig
+	case protocol.CodeGoingAway:
+		return 1012 // service restart
+	case protocol.CodeInternal:
+		return ws.StatusInternalServerError
+	}
+	return ws.StatusPolicyViolation
+}

@@ -1,0 +1,163 @@
+package hub
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/shoaldb/shoal/shared/protocol"
+)
+
+// handle does what a message asks for. Faults of the message end the connection; what merely cannot be done is told to Shoal
+// clients, and passed over for RxDB's, whose dialect has no word for it.
+func (w *worker) handle(c *conn, text []byte) verdict {
+	c.spoke.Store(w.hub.tick.Load())
+	if err := w.env.Scan(text); err != nil {
+		c.end(protocol.CodeBadMessage, "message is not a JSON object")
+		return waiting
+	}
+	typ := w.env.Type()
+	if c.shoal && !c.known.Load() {
+		if typ != protocol.TypeHello {
+			c.end(protocol.CodeBadMessage, "the first message must be hello")
+			return waiting
+		}
+		token, _ := w.env.Text(protocol.FieldResume)
+		w.hub.greet(c, string(token), &w.batch)
+		return waiting
+	}
+	switch {
+	case typ == protocol.TypeSignal:
+		w.handleSignal(c)
+	case typ == protocol.TypePing:
+		if c.shoal {
+			w.answer(c, &protocol.Message{Type: protocol.TypePong})
+		}
+	case typ == protocol.TypeJoin:
+		return w.handleJoin(c)
+	case typ == protocol.TypeLeave && c.shoal:
+		w.handleLeave(c)
+	default:
+		c.end(protocol.CodeBadMessage, "unknown message type")
+	}
+	return waiting
+}
+
+// answer queues a message to the client itself.
+func (w *worker) answer(c *conn, m *protocol.Message) { c.put(ws.OpText, encode(m), &w.batch) }
+
+// refuse tells a Shoal client what was not done.
+func (w *worker) refuse(c *conn, code protocol.Code, text, room, receiver string) {
+	if c.shoal {
+		w.answer(c, &protocol.Message{Type: protocol.TypeError, Code: code, Text: text, Room: room, ReceiverPeerID: receiver})
+	}
+}
+
+func (w *worker) handleSignal(c *conn) {
+	sender, ok := w.env.Text(protocol.FieldSender)
+	if !ok || string(sender) != c.id {
+		c.end(protocol.CodeSpoofed, "senderPeerId is not the id of this connection")
+		return
+	}
+	name, _ := w.env.Text(protocol.FieldRoom)
+	receiver, _ := w.env.Text(protocol.FieldReceiver)
+	code := protocol.CodeNotInRoom
+	if r := c.room(name); r != nil {
+		code = r.relay(&w.env, receiver, &w.batch)
+	}
+	if code == "" {
+		w.hub.stats.signals.Add(1)
+		return
+	}
+	w.hub.stats.undelivered.Add(1)
+	w.refuse(c, code, "signal not delivered", string(name), string(receiver))
+}
+
+func (w *worker) handleJoin(c *conn) verdict {
+	text, ok := w.env.Text(protocol.FieldRoom)
+	if !ok || !protocol.ValidRoom(text) {
+		if !c.shoal {
+			c.end(protocol.CodeBadRoom, "invalid ids") // RxDB's words
+			return waiting
+		}
+		w.refuse(c, protocol.CodeBadRoom, "room must be a string of 6 to 99 characters", string(text), "")
+		return waiting
+	}
+	if r := c.room(text); r != nil {
+		if c.shoal {
+			r.tellMembers(c, &w.batch)
+		}
+		return waiting
+	}
+	name := string(text)
+	if w.hub.opts.Authorize == nil {
+		w.enter(c, name)
+		return waiting
+	}
+	token, _ := w.env.Text(protocol.FieldToken)
+	w.hub.authorize(c, name, string(token))
+	return parked
+}
+
+// decision is the answer of Options.Authorize.
+type decision struct {
+	room string
+	err  error
+}
+
+// authorize parks the conn until it is decided whether it may enter the room.
+func (h *Hub) authorize(c *conn, room, token string) {
+	go func() { // gives the conn back, for which Close waits
+		c.allowed = &decision{room, h.opts.Authorize(room, token)}
+		h.ready <- c
+	}()
+}
+
+// decided acts upon what Authorize said.
+func (w *worker) decided(c *conn) {
+	d := c.allowed
+	c.allowed = nil
+	if d.err != nil {
+		w.refuse(c, protocol.CodeUnauthorized, d.err.Error(), d.room, "")
+		return
+	}
+	w.enter(c, d.room)
+}
+
+// enter makes the client a member of a room. That costs it in proportion to those who must be told.
+func (w *worker) enter(c *conn, name string) {
+	w.tellICE(c)
+	size, code := w.hub.join(c, name, &w.batch)
+	c.bucket.charge(size / 10)
+	switch code {
+	case protocol.CodeTooManyRooms:
+		w.refuse(c, code, "too many rooms on this connection", name, "")
+	case protocol.CodeRoomFull:
+		w.refuse(c, code, "room is full", name, "")
+	}
+}
+
+// tellICE gives a Shoal client its ICE servers, before its first room.
+func (w *worker) tellICE(c *conn) {
+	if c.iced || !c.shoal || w.hub.opts.ICEServers == nil {
+		return
+	}
+	c.iced = true
+	servers, ttl := w.hub.opts.ICEServers(c.id)
+	if len(servers) > 0 {
+		w.answer(c, &protocol.Message{Type: protocol.TypeICE, ICEServers: servers, TTL: int(ttl / time.Second)})
+	}
+}
+
+func (w *worker) handleLeave(c *conn) {
+	name, _ := w.env.Text(protocol.FieldRoom)
+	r := c.room(name)
+	if r == nil {
+		return // leaving twice is no fault
+	}
+	c.roomsMu.Lock()
+	c.rooms = slices.DeleteFunc(c.rooms, func(other *room) bool { return other == r })
+	c.roomsMu.Unlock()
+	c.bucket.charge(w.hub.leave(c, r, &w.batch) / 10)
+}

@@ -1,0 +1,98 @@
+//go:build !js
+
+package signaling_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoaldb/shoal/server/hub"
+	"github.com/shoaldb/shoal/shared/protocol"
+	"github.com/shoaldb/shoal/shared/signaling"
+)
+
+// serve runs a hub on loopback and returns its URL.
+func serve(t *testing.T, opts *hub.Options) (*hub.Hub, string) {
+	t.Helper()
+	h := hub.New(opts)
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		h.Close()
+		s.Close()
+	})
+	return h, "ws" + strings.TrimPrefix(s.URL, "http")
+}
+
+func connect(t *testing.T, url string, opts *signaling.Options) (*signaling.Client, string) {
+	t.Helper()
+	c := signaling.New(url, opts)
+	t.Cleanup(func() { c.Close() })
+	return c, next[signaling.Connected](t, c).Self
+}
+
+// next returns the next event, which must be of type T.
+func next[T signaling.Event](t *testing.T, c *signaling.Client) T {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	e, err := c.Next(ctx)
+	if err != nil {
+		t.Fatalf("next: %v", err)
+	}
+	got, ok := e.(T)
+	if !ok {
+		var want T
+		t.Fatalf("event %T%+v, want %T", e, e, want)
+	}
+	return got
+}
+
+func join(t *testing.T, c *signaling.Client, room string) {
+	t.Helper()
+	if err := c.Join(room); err != nil {
+		t.Fatal(err)
+	}
+	if got := next[signaling.Joined](t, c); got.Room != room {
+		t.Fatalf("joined %q, want %q", got.Room, room)
+	}
+}
+
+func TestTwoPeers(t *testing.T) {
+	for _, dialect := range []protocol.Dialect{protocol.DialectShoal, protocol.DialectRxDB} {
+		t.Run(string(dialect), func(t *testing.T) {
+			_, url := serve(t, nil)
+			a, aID := connect(t, url, nil)
+			join(t, a, "room-1")
+			b, bID := connect(t, url, &signaling.Options{Dialect: dialect})
+			join(t, b, "room-1")
+			if got, want := next[signaling.PeerJoined](t, a), (signaling.PeerJoined{Room: "room-1", Peer: bID, Dialect: dialect}); got != want {
+				t.Fatalf("a: %+v, want %+v", got, want)
+			}
+			if got := next[signaling.PeerJoined](t, b); got.Peer != aID {
+				t.Fatalf("b: %+v, want peer %s", got, aID)
+			}
+			data := json.RawMessage(`{"type":"offer","sdp":"v=0\r\n"}`)
+			if err := a.Send(t.Context(), "room-1", bID, data); err != nil {
+				t.Fatal(err)
+			}
+			got := next[signaling.Signal](t, b)
+			if got.Peer != aID || string(got.Data) != string(data) {
+				t.Fatalf("b: %+v", got)
+			}
+			if err := b.SendAttempt(t.Context(), "room-1", aID, "attempt", data); err != nil {
+				t.Fatal(err)
+			}
+			if got := next[signaling.Signal](t, a); got.Peer != bID || got.ConnectionID != "attempt" {
+				t.Fatalf("a: %+v", got)
+			}
+			b.Close()
+			if got := next[signaling.PeerLeft](t, a); got.Peer != bID {
+				t.Fatalf("a: %+v, want %s to leave", got, bID)
+			}
+		})
+	}
+}

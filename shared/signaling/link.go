@@ -1,0 +1,191 @@
+package signaling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/shoaldb/shoal/shared/protocol"
+)
+
+const (
+	// writeWait bounds the writing of one message.
+	writeWait = 10 * time.Second
+	// closeWait is how long a link waits for its socket to end.
+	closeWait = 2 * time.Second
+)
+
+// socket is a WebSocket; a fake one in tests. read, write and probe each have one caller at a time.
+type socket interface {
+	read() ([]byte, error) // until the socket ends
+	write(text []byte) error
+	probe() error // finds out whether the other end still answers, where the platform can
+	close()       // ends read
+}
+
+type dialer func(ctx context.Context) (socket, error)
+
+// link runs the reading and writing of a socket. A browser's socket may take a minute to end when the network is gone, so
+// whoever uses a link does not wait for its goroutines longer than closeWait.
+type link struct {
+	sock    socket
+	ctx     context.Context // ends with the socket; its cause says why
+	cancel  context.CancelCauseFunc
+	in      chan []byte
+	out     chan []byte   // signals
+	control chan []byte   // the client's own messages, which go first
+	probe   chan struct{} // asks for a probe
+	wg      sync.WaitGroup
+}
+
+func newLink(ctx context.Context, sock socket) *link {
+	l := &link{
+		sock:    sock,
+		in:      make(chan []byte),
+		out:     make(chan []byte, sendQueue),
+		control: make(chan []byte, 4*sendQueue),
+		probe:   make(chan struct{}, 1),
+	}
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	l.wg.Go(l.reading)
+	l.wg.Go(l.writing)
+	l.wg.Go(l.probing)
+	l.wg.Go(func() {
+		<-l.ctx.Done()
+		sock.close()
+	})
+	return l
+}
+
+// close ends the socket and waits for it.
+func (l *link) close() {
+	l.cancel(errLinkClosed)
+	ended := make(chan struct{})
+	go func() { // ends with the socket
+		l.wg.Wait()
+		close(ended)
+	}()
+	t := time.NewTimer(closeWait)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+	}
+}
+
+var errLinkClosed = errors.New("signaling: connection closed")
+
+// read returns the next text.
+func (l *link) read(ctx context.Context) ([]byte, error) {
+	select {
+	case text := <-l.in:
+		return text, nil
+	case <-l.ctx.Done():
+		return nil, context.Cause(l.ctx)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (l *link) reading() {
+	for {
+		text, err := l.sock.read()
+		if err != nil {
+			l.cancel(err)
+			return
+		}
+		select {
+		case l.in <- text:
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *link) writing() {
+	for {
+		var text []byte
+		select {
+		case text = <-l.control:
+		default:
+			select {
+			case text = <-l.control:
+			case text = <-l.out:
+			case <-l.ctx.Done():
+				return
+			}
+		}
+		if err := l.sock.write(text); err != nil {
+			l.cancel(err)
+			return
+		}
+	}
+}
+
+func (l *link) probing() {
+	for {
+		select {
+		case <-l.probe:
+			if err := l.sock.probe(); err != nil {
+				l.cancel(fmt.Errorf("%w: %w", errSilent, err))
+				return
+			}
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+// websocketDialer dials real sockets.
+func websocketDialer(url string, dialect protocol.Dialect) dialer {
+	return func(ctx context.Context) (socket, error) {
+		var opts websocket.DialOptions
+		if dialect == protocol.DialectShoal {
+			opts.Subprotocols = []string{protocol.Subprotocol}
+		}
+		conn, _, err := websocket.Dial(ctx, url, &opts)
+		if err != nil {
+			return nil, err
+		}
+		conn.SetReadLimit(protocol.MaxSignalingReply)
+		if got := conn.Subprotocol(); got != "" && dialect == protocol.DialectRxDB || got == "" && dialect == protocol.DialectShoal {
+			conn.Close(websocket.StatusPolicyViolation, "wrong subprotocol")
+			return nil, fmt.Errorf("server speaks %q, not %s", got, dialect)
+		}
+		return &websocketSocket{conn}, nil
+	}
+}
+
+// websocketSocket adapts coder/websocket. No context reaches its calls, for it closes the connection when one ends.
+type websocketSocket struct{ conn *websocket.Conn }
+
+func (s *websocketSocket) read() ([]byte, error) {
+	typ, text, err := s.conn.Read(context.Background())
+	if err == nil && typ != websocket.MessageText {
+		err = fmt.Errorf("%w: not text", protocol.ErrBadMessage)
+	}
+	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("connection lost: %w", io.ErrUnexpectedEOF)
+	}
+	return text, err
+}
+
+func (s *websocketSocket) write(text []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeWait)
+	defer cancel()
+	return s.conn.Write(ctx, websocket.MessageText, text)
+}
+
+// probe sends a WebSocket ping. In a browser, which has none, it does nothing.
+func (s *websocketSocket) probe() error {
+	ctx, cancel := context.WithTimeout(context.Background(), pongWait)
+	defer cancel()
+	return s.conn.Ping(ctx)
+}
+
+func (s *websocketSocket) close() { s.conn.Close(websocket.StatusNormalClosure, "") }

@@ -1,0 +1,193 @@
+package signaling
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shoaldb/shoal/shared/protocol"
+)
+
+// room is what the client knows of a room that it wants to be in.
+type room struct {
+	name   string
+	asked  bool // a join is on its way
+	joined bool
+	peers  map[string]protocol.Dialect
+}
+
+func newRoom(name string) *room { return &room{name: name, peers: make(map[string]protocol.Dialect)} }
+
+// ask sends a join; c.mu is held. Where it takes a token, a goroutine gets that first.
+func (c *Client) ask(s *session, r *room) {
+	r.asked = true
+	if c.opts.Token == nil {
+		s.post(&protocol.Message{Type: protocol.TypeJoin, Room: r.name})
+		return
+	}
+	c.wg.Go(func() {
+		token, err := c.opts.Token(s.link.ctx, r.name)
+		if s.link.ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			c.mu.Lock()
+			r.asked = false
+			c.mu.Unlock()
+			c.emit(Refused{Room: r.name, Err: fmt.Errorf("get token: %w", err)})
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.rooms[r.name] == r {
+			s.post(&protocol.Message{Type: protocol.TypeJoin, Room: r.name, Token: token})
+		}
+	})
+}
+
+// handle does what a message says, and emits the events.
+func (c *Client) handle(s *session, text []byte) error {
+	m, err := protocol.ParseMessage(text)
+	if err != nil {
+		return fmt.Errorf("read signaling message: %w", err)
+	}
+	switch m.Type {
+	case protocol.TypeJoined:
+		c.handleJoined(m)
+	case protocol.TypePeerJoined:
+		if m.Peer != nil {
+			c.peerJoined(m.Room, *m.Peer)
+		}
+	case protocol.TypePeerLeft:
+		c.peerLeft(m.Room, m.PeerID)
+	case protocol.TypeSignal:
+		c.handleSignal(m)
+	case protocol.TypeICE:
+		c.emit(ICEServers{Servers: m.ICEServers, TTL: time.Duration(m.TTL) * time.Second})
+	case protocol.TypePong:
+		c.handlePong(s)
+	case protocol.TypeError:
+		return c.handleError(m)
+	}
+	return nil // kinds that a later server may have are passed over
+}
+
+// handleJoined compares the list with what was known.
+func (c *Client) handleJoined(m *protocol.Message) {
+	c.mu.Lock()
+	r := c.rooms[m.Room]
+	if c.opts.Dialect == protocol.DialectRxDB {
+		for _, r = range c.rooms { // the only one
+		}
+	}
+	if r == nil {
+		c.mu.Unlock()
+		return
+	}
+	events := r.replace(c.members(m))
+	if !r.joined {
+		events = slices.Insert(events, 0, Event(Joined{Room: r.name}))
+	}
+	r.asked, r.joined = false, true
+	c.mu.Unlock()
+	for _, e := range events {
+		c.emit(e)
+	}
+}
+
+// members returns who else is in the room; c.mu is held.
+func (c *Client) members(m *protocol.Message) []protocol.PeerInfo {
+	list := m.Peers
+	for _, id := range m.OtherPeerIDs {
+		list = append(list, protocol.PeerInfo{ID: id, Dialect: protocol.DialectRxDB})
+	}
+	return slices.DeleteFunc(list, func(p protocol.PeerInfo) bool { return p.ID == c.self })
+}
+
+// replace takes over a list and returns what changed, those who left first.
+func (r *room) replace(list []protocol.PeerInfo) []Event {
+	peers := make(map[string]protocol.Dialect, len(list))
+	var events []Event
+	for _, p := range list {
+		if _, known := r.peers[p.ID]; !known && peers[p.ID] == "" {
+			events = append(events, PeerJoined{Room: r.name, Peer: p.ID, Dialect: p.Dialect})
+		}
+		peers[p.ID] = p.Dialect
+	}
+	for id := range r.peers {
+		if _, still := peers[id]; !still {
+			events = slices.Insert(events, 0, Event(PeerLeft{Room: r.name, Peer: id}))
+		}
+	}
+	r.peers = peers
+	return events
+}
+
+func (c *Client) peerJoined(name string, p protocol.PeerInfo) {
+	c.mu.Lock()
+	r := c.rooms[name]
+	if r == nil || !r.joined || p.ID == c.self {
+		c.mu.Unlock()
+		return
+	}
+	_, known := r.peers[p.ID]
+	r.peers[p.ID] = p.Dialect
+	c.mu.Unlock()
+	if !known {
+		c.emit(PeerJoined{Room: name, Peer: p.ID, Dialect: p.Dialect})
+	}
+}
+
+func (c *Client) peerLeft(name, id string) {
+	c.mu.Lock()
+	r := c.rooms[name]
+	if r == nil || !r.joined {
+		c.mu.Unlock()
+		return
+	}
+	_, known := r.peers[id]
+	delete(r.peers, id)
+	c.mu.Unlock()
+	if known {
+		c.emit(PeerLeft{Room: name, Peer: id})
+	}
+}
+
+func (c *Client) handleSignal(m *protocol.Message) {
+	c.mu.Lock()
+	mine := c.rooms[m.Room] != nil && m.ReceiverPeerID == c.self
+	c.mu.Unlock()
+	if mine {
+		c.emit(Signal{Room: m.Room, Peer: m.SenderPeerID, Data: m.Data, ConnectionID: m.ConnectionID})
+	}
+}
+
+// handlePong forgets the rooms whose leave the server got before the ping that it answers.
+func (c *Client) handlePong(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.pongs++
+	for room, pings := range c.left {
+		if pings < s.pongs {
+			delete(c.left, room)
+		}
+	}
+}
+
+// handleError tells what was refused. An error that is final ends the session.
+func (c *Client) handleError(m *protocol.Message) error {
+	err := remoteError(m)
+	c.mu.Lock()
+	if m.Code == protocol.CodeReplaced {
+		c.resume = "" // else the two would replace each other for ever
+	}
+	if r := c.rooms[m.Room]; r != nil && m.ReceiverPeerID == "" {
+		r.asked, r.joined = false, false
+	}
+	c.mu.Unlock()
+	if m.Code.Final() {
+		return err
+	}
+	c.emit(Refused{Room: m.Room, Peer: m.ReceiverPeerID, Err: err})
+	return nil
+}
