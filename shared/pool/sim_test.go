@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,7 +73,7 @@ type simReplica struct {
 	mesh  *Mesh
 	pool  *Pool
 	up    bool
-	fuse  int // steps of commits until it crashes; -1 for never
+	fuse  atomic.Int32 // steps of commits until it crashes; below 0 for never
 	opens int
 }
 
@@ -95,7 +96,6 @@ func newWorld(t *testing.T, seed uint64) *world {
 			w:    w,
 			name: string(rune('a' + i)),
 			disk: memlog.New(&memlog.Options{Latency: time.Duration(rng.IntN(5)) * time.Millisecond}),
-			fuse: -1,
 		})
 	}
 	w.shape(n)
@@ -175,8 +175,9 @@ func (w *world) step() {
 		w.net.Sever(a, b)
 	case 10:
 		if w.rng.IntN(3) == 0 && r.up {
-			r.fuse = w.rng.IntN(6)
-			w.trace("%s crashes %d steps of commits from now", r.name, r.fuse)
+			steps := w.rng.Int32N(6)
+			r.fuse.Store(steps)
+			w.trace("%s crashes %d steps of commits from now", r.name, steps)
 		}
 	case 11:
 		r.restart()
@@ -185,11 +186,11 @@ func (w *world) step() {
 
 func (r *simReplica) open() {
 	r.opens++
-	r.fuse, r.up = -1, true
+	r.fuse.Store(-1)
+	r.up = true
 	r.db = r.disk.Open(func(memlog.Step) error {
-		if r.fuse > 0 {
-			r.fuse--
-		} else if r.fuse == 0 {
+		if r.fuse.Load() >= 0 && r.fuse.Add(-1) < 0 {
+			r.fuse.Store(0) // every step from now on
 			return memlog.ErrCrashed
 		}
 		return nil
@@ -314,7 +315,7 @@ func (w *world) check() {
 func (w *world) settle() {
 	w.trace("settle")
 	for _, r := range w.replicas {
-		if r.up && r.fuse >= 0 {
+		if r.up && r.fuse.Load() >= 0 {
 			r.kill()
 		}
 		if !r.up {
