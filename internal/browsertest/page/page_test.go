@@ -52,11 +52,11 @@ func TestProgram(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if err := p.Send("question \"ä\" \u2028"); err != nil { // before the program listens, or after
+				t.Error(err)
+			}
 			if got := <-messages; got != "ready" {
 				t.Errorf("message %q, want ready", got)
-			}
-			if err := p.Send("question \"ä\" \u2028"); err != nil {
-				t.Error(err)
 			}
 			if got, want := <-messages, "answer to question \"ä\" \u2028"; got != want {
 				t.Errorf("message %q, want %q", got, want)

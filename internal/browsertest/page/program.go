@@ -170,13 +170,13 @@ func (g *Page) Wait() (int, error) {
 	return g.code, nil
 }
 
-// Send calls host.onmessage(text) in the page.
+// Send calls host.onmessage(text) in the page, at once or as soon as the program sets it.
 func (g *Page) Send(text string) error {
 	quoted, err := json.Marshal(text)
 	if err != nil {
 		return fmt.Errorf("send to page: %w", err)
 	}
-	call := chromedp.Evaluate[chromedp.Void]("host.onmessage(" + string(quoted) + ")")
+	call := chromedp.Evaluate[chromedp.Void]("host.deliver(" + string(quoted) + ")")
 	if err := chromedp.Do(g.ctx, call); err != nil {
 		return fmt.Errorf("send to page: %w", err)
 	}
