@@ -1,0 +1,5 @@
+//go:build !js
+
+package rtc_test
+
+const native = true

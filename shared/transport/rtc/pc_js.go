@@ -1,0 +1,304 @@
+//go:build js
+
+package rtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall/js"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/shoaldb/shoal/shared/transport"
+)
+
+// defaultHighWater is for channels whose bufferedAmount does not count what is on its way: those of browsers.
+const defaultHighWater = 256 << 10
+
+// nativeConfig is what only pion can be told.
+type nativeConfig struct{}
+
+func newNativeConfig(opts *Options) (nativeConfig, error) {
+	if opts.LoopbackOnly || opts.InterfaceFilter != nil {
+		return nativeConfig{}, fmt.Errorf("%w: a browser does not let its pages choose network interfaces", ErrUnsupported)
+	}
+	return nativeConfig{}, nil
+}
+
+// pc has pion make the objects, and uses them through JSValue: pion's callbacks start a goroutine each, so that messages and
+// states could change their order, and its waits for promises do not end when the connection is closed meanwhile.
+type pc struct {
+	rtc       js.Value // RTCPeerConnection
+	lanes     [transport.Lanes]js.Value
+	scratch   [transport.Lanes]js.Value // Uint8Array that pieces are sent from
+	ended     js.Value                  // promise that close resolves
+	end       js.Value                  // its resolve function
+	counts    *counts
+	listeners []listener
+	once      sync.Once
+
+	sending sync.Mutex // held while a scratch is in use
+}
+
+type listener struct {
+	target js.Value
+	event  string
+	f      js.Func
+}
+
+func newPC(cfg pcConfig, h pcHandler) (p *pc, err error) {
+	defer func() {
+		if err != nil && p != nil {
+			p.close()
+		}
+	}()
+	defer catch(&err)
+	made, err := webrtc.NewPeerConnection(configuration(cfg.servers, cfg.relayOnly))
+	if err != nil {
+		return nil, fmt.Errorf("make RTCPeerConnection: %w", err)
+	}
+	cfg.counts.pcs.Add(1)
+	p = &pc{rtc: made.JSValue(), counts: cfg.counts}
+	p.ended, p.end = p.newPromise()
+	for i := range p.lanes {
+		lane, id, yes := transport.Lane(i), uint16(i), true
+		channel, err := made.CreateDataChannel(laneLabels[i], &webrtc.DataChannelInit{Ordered: &yes, Negotiated: &yes, ID: &id})
+		if err != nil {
+			return p, fmt.Errorf("make RTCDataChannel: %w", err)
+		}
+		p.openLane(lane, channel.JSValue(), cfg.lowWater, h)
+	}
+	p.on(p.rtc, "icecandidate", func(e js.Value) {
+		if c, ok := candidateOf(e.Get("candidate")); ok {
+			h.event(pcEvent{kind: eventCandidate, candidate: c})
+		}
+	})
+	p.on(p.rtc, "connectionstatechange", func(js.Value) {
+		h.event(pcEvent{kind: eventState, state: p.rtc.Get("connectionState").String()})
+	})
+	return p, nil
+}
+
+func (p *pc) openLane(lane transport.Lane, channel js.Value, lowWater int, h pcHandler) {
+	p.lanes[lane] = channel
+	p.scratch[lane] = js.Global().Get("Uint8Array").New(maxPiece)
+	channel.Set("binaryType", "arraybuffer")
+	channel.Set("bufferedAmountLowThreshold", lowWater)
+	p.on(channel, "bufferedamountlow", func(js.Value) { h.drained(lane) })
+	p.on(channel, "open", func(js.Value) { h.event(pcEvent{kind: eventOpen, lane: lane}) })
+	p.on(channel, "close", func(js.Value) { h.event(pcEvent{kind: eventClosed, lane: lane}) })
+	arrayOf := js.Global().Get("Uint8Array")
+	p.on(channel, "message", func(e js.Value) {
+		data := e.Get("data")
+		if data.Type() != js.TypeObject {
+			h.event(pcEvent{kind: eventFault, err: errText})
+			return
+		}
+		array := arrayOf.New(data)
+		piece := make([]byte, array.Length())
+		js.CopyBytesToGo(piece, array)
+		h.heard(lane, piece)
+	})
+}
+
+// on adds a listener that close removes. f must not block.
+func (p *pc) on(target js.Value, event string, f func(event js.Value)) {
+	fn := p.funcOf(func(args []js.Value) { f(args[0]) })
+	target.Call("addEventListener", event, fn)
+	p.listeners = append(p.listeners, listener{target, event, fn})
+}
+
+func (p *pc) funcOf(f func(args []js.Value)) js.Func {
+	p.counts.funcs.Add(1)
+	return js.FuncOf(func(_ js.Value, args []js.Value) any {
+		f(args)
+		return nil
+	})
+}
+
+func (p *pc) release(f js.Func) {
+	f.Release()
+	p.counts.funcs.Add(-1)
+}
+
+// newPromise returns a promise and the function that resolves it.
+func (p *pc) newPromise() (promise, resolve js.Value) {
+	executor := p.funcOf(func(args []js.Value) { resolve = args[0] })
+	defer p.release(executor)
+	return js.Global().Get("Promise").New(executor), resolve
+}
+
+// errPCClosed is the error of what waited for a promise when its connection was closed: such promises never settle (W3C WebRTC
+// 1.0 section 4.4.1.2 "chain an operation").
+var errPCClosed = errors.New("rtc: peer connection closed")
+
+// await waits for promise, until the pc is closed at most.
+func (p *pc) await(promise js.Value) (js.Value, error) {
+	type outcome struct {
+		value js.Value
+		err   error
+	}
+	settled := make(chan outcome, 1)
+	// The race settles in any case, and calls exactly one of the two.
+	onValue := p.funcOf(func(args []js.Value) {
+		if args[0].Equal(p.end) {
+			settled <- outcome{err: errPCClosed}
+			return
+		}
+		settled <- outcome{value: args[0]}
+	})
+	onError := p.funcOf(func(args []js.Value) { settled <- outcome{err: js.Error{Value: args[0]}} })
+	js.Global().Get("Promise").Call("race", []any{promise, p.ended}).Call("then", onValue, onError)
+	result := <-settled
+	p.release(onValue)
+	p.release(onError)
+	return result.value, result.err
+}
+
+func (p *pc) offer(ctx context.Context, restart bool) (sdp string, err error) {
+	return p.describe(ctx, "createOffer", map[string]any{"iceRestart": restart})
+}
+
+func (p *pc) answer(ctx context.Context, offer string) (sdp string, err error) {
+	if err := p.setRemote(ctx, "offer", offer); err != nil {
+		return "", err
+	}
+	return p.describe(ctx, "createAnswer", map[string]any{})
+}
+
+func (p *pc) accept(ctx context.Context, answer string) error {
+	return p.setRemote(ctx, "answer", answer)
+}
+
+// describe makes a description and sets it as the local one.
+func (p *pc) describe(ctx context.Context, method string, options map[string]any) (sdp string, err error) {
+	defer catch(&err)
+	defer p.closeWith(ctx)()
+	description, err := p.await(p.rtc.Call(method, options))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", method, err)
+	}
+	if _, err := p.await(p.rtc.Call("setLocalDescription", description)); err != nil {
+		return "", fmt.Errorf("setLocalDescription: %w", err)
+	}
+	return description.Get("sdp").String(), nil
+}
+
+func (p *pc) setRemote(ctx context.Context, kind, sdp string) (err error) {
+	defer catch(&err)
+	defer p.closeWith(ctx)()
+	description := map[string]any{"type": kind, "sdp": sdp}
+	if _, err := p.await(p.rtc.Call("setRemoteDescription", description)); err != nil {
+		return fmt.Errorf("setRemoteDescription: %w", err)
+	}
+	return nil
+}
+
+// closeWith lets await return for good when ctx ends before stop is called.
+func (p *pc) closeWith(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { p.end.Invoke(p.end) })
+}
+
+func (p *pc) addCandidate(ctx context.Context, c candidate) (err error) {
+	defer catch(&err)
+	defer p.closeWith(ctx)()
+	init := map[string]any{"candidate": c.Candidate, "sdpMid": nil, "sdpMLineIndex": nil}
+	if c.SDPMid != nil {
+		init["sdpMid"] = *c.SDPMid
+	}
+	if c.SDPMLineIndex != nil {
+		init["sdpMLineIndex"] = int(*c.SDPMLineIndex)
+	}
+	if c.UsernameFragment != nil {
+		init["usernameFragment"] = *c.UsernameFragment
+	}
+	_, err = p.await(p.rtc.Call("addIceCandidate", init))
+	return err
+}
+
+// candidateOf reads an RTCIceCandidate. The last one of a gathering is null, and in some browsers empty.
+func candidateOf(v js.Value) (candidate, bool) {
+	if !v.Truthy() || v.Get("candidate").String() == "" {
+		return candidate{}, false
+	}
+	c := candidate{Candidate: v.Get("candidate").String()}
+	if mid := v.Get("sdpMid"); mid.Type() == js.TypeString {
+		text := mid.String()
+		c.SDPMid = &text
+	}
+	if index := v.Get("sdpMLineIndex"); index.Type() == js.TypeNumber {
+		number := uint16(index.Int())
+		c.SDPMLineIndex = &number
+	}
+	if fragment := v.Get("usernameFragment"); fragment.Type() == js.TypeString {
+		text := fragment.String()
+		c.UsernameFragment = &text
+	}
+	return c, true
+}
+
+func (p *pc) descriptions() (local, remote string) {
+	if d := p.rtc.Get("currentLocalDescription"); d.Truthy() {
+		local = d.Get("sdp").String()
+	}
+	if d := p.rtc.Get("currentRemoteDescription"); d.Truthy() {
+		remote = d.Get("sdp").String()
+	}
+	return local, remote
+}
+
+func (p *pc) send(lane transport.Lane, piece []byte) (err error) {
+	defer catch(&err)
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	js.CopyBytesToJS(p.scratch[lane], piece)
+	p.lanes[lane].Call("send", p.scratch[lane].Call("subarray", 0, len(piece)))
+	return nil
+}
+
+func (p *pc) buffered(lane transport.Lane) int { return p.lanes[lane].Get("bufferedAmount").Int() }
+
+func (p *pc) setServers(servers []ICEServer) {
+	var err error
+	defer catch(&err) // without it the restart uses the servers of before
+	cfg := p.rtc.Call("getConfiguration")
+	list := make([]any, len(servers))
+	for i, server := range servers {
+		urls := make([]any, len(server.URLs))
+		for j, url := range server.URLs {
+			urls[j] = url
+		}
+		list[i] = map[string]any{"urls": urls, "username": server.Username, "credential": server.Credential}
+	}
+	cfg.Set("iceServers", list)
+	p.rtc.Call("setConfiguration", cfg)
+}
+
+func (p *pc) close() {
+	p.once.Do(func() {
+		for _, l := range p.listeners {
+			l.target.Call("removeEventListener", l.event, l.f)
+			p.release(l.f)
+		}
+		if p.end.Type() == js.TypeFunction {
+			p.end.Invoke(p.end)
+		}
+		p.rtc.Call("close")
+		p.counts.pcs.Add(-1)
+	})
+}
+
+// catch turns what a JavaScript call threw into an error.
+func catch(err *error) {
+	switch thrown := recover().(type) {
+	case nil:
+	case js.Error:
+		*err = thrown
+	case *js.ValueError:
+		*err = thrown
+	default:
+		panic(thrown)
+	}
+}

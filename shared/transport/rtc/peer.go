@@ -1,0 +1,268 @@
+package rtc
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/shoaldb/shoal/shared/transport"
+)
+
+// maxListed bounds how many peers a signaling server can make the network remember.
+const maxListed = 10_000
+
+// peer is what the network knows of one id that the signaling server lists. It belongs to the network's loop.
+type peer struct {
+	id      string
+	foreign bool
+	rooms   map[string]bool // in which the server lists it now
+	last    map[string]bool // in which it was listed when it was listed last; valid while rooms is empty
+
+	open    *link // the connection
+	attempt *link // what may become one
+
+	failures int       // attempts that failed since the last connection that lasted
+	old      string    // id of a connection that only the peer still has
+	actAt    time.Time // when to begin an attempt, or to ask for one; zero: no need
+}
+
+// initiates says whether this side begins: RxDB's rule.
+func (n *Network) initiates(p *peer) bool { return p.id > n.self }
+
+// hurry makes what is planned happen now.
+func (p *peer) hurry(now time.Time) {
+	if !p.actAt.IsZero() {
+		p.actAt = now
+		p.failures = 0
+	}
+}
+
+// wanted says whether there should be a connection to p.
+func (n *Network) wanted(p *peer) bool {
+	return !p.foreign && len(p.rooms) > 0 && n.self != "" && !n.closing
+}
+
+// forgetIdle removes p when nothing about it matters any more.
+func (n *Network) forgetIdle(p *peer) {
+	if len(p.rooms) == 0 && p.open == nil && p.attempt == nil {
+		delete(n.peers, p.id)
+	}
+}
+
+// handle takes one event of the signaler.
+func (n *Network) handle(event SignalerEvent) {
+	switch e := event.(type) {
+	case Connected:
+		n.connected(e)
+	case Disconnected:
+		n.disconnected(e)
+	case PeerJoined:
+		n.peerJoined(e)
+	case PeerLeft:
+		n.peerLeft(e)
+	case Signal:
+		n.signalFrom(e)
+	}
+}
+
+func (n *Network) connected(e Connected) {
+	if n.self != "" {
+		n.unlistAll()
+	}
+	n.self = e.Self
+	n.servers = append(append([]ICEServer(nil), n.opts.ICEServers...), e.ICEServers...)
+	for _, l := range n.links {
+		l.setServers(n.servers)
+	}
+	n.opts.Events(transport.Event{State: transport.Open})
+	n.opts.Foreign(e)
+}
+
+func (n *Network) disconnected(e Disconnected) {
+	n.self = ""
+	n.outbox.drop()
+	n.unlistAll()
+	n.opts.Events(transport.Event{State: transport.Closed, Err: e.Err})
+	n.opts.Foreign(e)
+}
+
+// unlistAll forgets who is listed: the server will say it again.
+func (n *Network) unlistAll() {
+	for _, p := range n.peers {
+		if len(p.rooms) > 0 {
+			p.last, p.rooms = p.rooms, make(map[string]bool)
+		}
+		n.unlisted(p)
+	}
+}
+
+// unlisted deals with a peer that can get no signals now. Its connection stays.
+func (n *Network) unlisted(p *peer) {
+	p.actAt = time.Time{}
+	if p.attempt != nil {
+		p.attempt.fail(fmt.Errorf("%w: signaling lost it", ErrPeerGone))
+	}
+	if p.open != nil && p.open.Peer() != p.id {
+		p.open = nil // it goes on under the peer's new id
+	}
+	n.forgetIdle(p)
+}
+
+func (n *Network) peerJoined(e PeerJoined) {
+	if e.Peer == n.self || !n.topics[e.Room] && !e.Foreign {
+		return
+	}
+	p := n.peers[e.Peer]
+	if p == nil {
+		if len(n.peers) >= maxListed {
+			n.logger.Warn("too many peers listed", "peer", e.Peer, "room", e.Room)
+			return
+		}
+		p = &peer{id: e.Peer, foreign: e.Foreign, rooms: make(map[string]bool)}
+		n.peers[e.Peer] = p
+	}
+	appeared := len(p.rooms) == 0 || p.rooms[e.Room] // the second: it came again, and the server did not notice that it left
+	p.rooms[e.Room] = true
+	p.last = nil
+	switch {
+	case p.foreign:
+		n.opts.Foreign(e)
+	case appeared:
+		p.failures = 0
+		n.greet(p, time.Now())
+	}
+}
+
+func (n *Network) peerLeft(e PeerLeft) {
+	p := n.peers[e.Peer]
+	if p == nil || !p.rooms[e.Room] {
+		return
+	}
+	if len(p.rooms) == 1 {
+		p.last = maps.Clone(p.rooms)
+	}
+	delete(p.rooms, e.Room)
+	if p.foreign {
+		n.opts.Foreign(e)
+	}
+	if len(p.rooms) > 0 {
+		return
+	}
+	if p.open != nil {
+		signalOne(p.open.left)
+	}
+	n.unlisted(p)
+}
+
+// greet begins what makes a connection to a peer that appeared. Where there may be one already, under this id or another,
+// it asks first.
+func (n *Network) greet(p *peer, now time.Time) {
+	if p.open != nil {
+		signalOne(p.open.woken) // it may have waited for a way to signal
+	}
+	switch {
+	case !n.wanted(p) || p.attempt != nil:
+	case !n.initiates(p):
+		if p.open == nil {
+			p.actAt = now.Add(n.timing.connect)
+		}
+	case p.open != nil || n.hasOrphans():
+		n.tellPeer(p, signal{Kind: kindHello, From: n.instance})
+		if p.open == nil {
+			p.actAt = now.Add(n.timing.connect)
+		}
+	default:
+		n.attempt(p)
+	}
+}
+
+// hasOrphans says whether there is a connection to a peer that is not listed: it may be listed under a new id.
+func (n *Network) hasOrphans() bool {
+	for _, p := range n.peers {
+		if p.open != nil && len(p.rooms) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// due is when tick has something to do next.
+func (n *Network) due() time.Time {
+	due := time.Now().Add(time.Hour)
+	for _, p := range n.peers {
+		if !p.actAt.IsZero() && p.actAt.Before(due) {
+			due = p.actAt
+		}
+	}
+	return due
+}
+
+func (n *Network) tick(now time.Time) {
+	for _, p := range n.peers {
+		if !p.actAt.IsZero() && !now.Before(p.actAt) {
+			p.actAt = time.Time{}
+			n.act(p, now)
+		}
+	}
+}
+
+// act begins an attempt at p, or asks p for one when that is p's part.
+func (n *Network) act(p *peer, now time.Time) {
+	switch {
+	case !n.wanted(p) || p.attempt != nil || p.open != nil:
+	case n.initiates(p):
+		n.attempt(p)
+	default:
+		n.tellPeer(p, signal{Kind: kindWant, From: n.instance})
+		p.failures++
+		p.actAt = now.Add(n.timing.connect + n.timing.backoff(p.failures, n.opts.Rand))
+	}
+}
+
+// tellPeer sends a signal and says whether there is a way to p.
+func (n *Network) tellPeer(p *peer, s signal) bool {
+	data, err := encodeSignal(s)
+	if err != nil || n.self == "" {
+		return false
+	}
+	for room := range p.rooms {
+		if n.topics[room] {
+			if !n.outbox.put(outgoing{room: room, peer: p.id, data: data}) {
+				n.logger.Warn("too many signals wait", "peer", p.id, "room", room)
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// forgetTopic takes topic from all peers and ends the links to those with which none is shared any more. It returns these.
+func (n *Network) forgetTopic(topic string) []*link {
+	var closing []*link
+	for _, p := range n.peers {
+		delete(p.rooms, topic)
+		delete(p.last, topic)
+		if len(p.rooms) > 0 || len(p.last) > 0 && p.open != nil {
+			continue
+		}
+		p.actAt = time.Time{}
+		for _, l := range []*link{p.open, p.attempt} {
+			if l != nil && !n.sharedOtherwise(l, p) {
+				l.fail(fmt.Errorf("no topic is shared any more: %w", errLeft))
+				closing = append(closing, l)
+			}
+		}
+		n.forgetIdle(p)
+	}
+	return closing
+}
+
+// sharedOtherwise says whether l serves a peer under another id than p's too.
+func (n *Network) sharedOtherwise(l *link, p *peer) bool {
+	for _, other := range n.peers {
+		if other != p && other.open == l && (len(other.rooms) > 0 || len(other.last) > 0) {
+			return true
+		}
+	}
+	return false
+}

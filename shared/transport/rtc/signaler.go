@@ -1,0 +1,59 @@
+package rtc
+
+import (
+	"context"
+)
+
+// Signaler is what a Network needs of a client of a signaling server: who is in which room, and a way to pass small messages
+// to them. Topics of the network are rooms of the server. All methods may be called concurrently, except that Next has one
+// caller at a time.
+type Signaler interface {
+	// Next blocks for the next event. Its error ends the network's use of the signaler, and matches net.ErrClosed when the
+	// signaler was closed; being cut off from the server is no error but an event.
+	Next(ctx context.Context) (SignalerEvent, error)
+	// Join and Leave say in which rooms this client wants to be, now and after each reconnect. They do not block.
+	Join(room string) error
+	Leave(room string) error
+	// Send passes data, which is JSON, to a peer in a room that both are in. It may block until ctx ends, and may fail or
+	// lose the message when there is no connection to the server or the peer has left.
+	Send(ctx context.Context, room, peer string, data []byte) error
+	// Wake tells that the network may be there again: reconnect now.
+	Wake()
+	// Close closes the client, and Next returns. It waits until nothing of it runs any more.
+	Close() error
+}
+
+// SignalerEvent is one of Connected, Disconnected, PeerJoined, PeerLeft and Signal.
+type SignalerEvent interface{ signalerEvent() }
+
+// Connected tells that the client is connected to the server. PeerJoined events for all who are in its rooms follow.
+type Connected struct {
+	Self       string      // the id under which others see this client; another one after each reconnect, or the same
+	ICEServers []ICEServer // in addition to those of Options; they replace those of the last Connected
+}
+
+// Disconnected tells that the way to the server is gone. The signaler reconnects by itself.
+type Disconnected struct{ Err error }
+
+// PeerJoined tells of another client in a room: it was there already, or it came.
+type PeerJoined struct {
+	Room, Peer string
+	// Foreign marks a peer that does not speak the protocol of this package. The network has nothing to do with it: its
+	// events go to Options.Foreign.
+	Foreign bool
+}
+
+// PeerLeft tells that a client left a room, or that the server lost it.
+type PeerLeft struct{ Room, Peer string }
+
+// Signal is what another client sent.
+type Signal struct {
+	Room, Peer string
+	Data       []byte // JSON
+}
+
+func (Connected) signalerEvent()    {}
+func (Disconnected) signalerEvent() {}
+func (PeerJoined) signalerEvent()   {}
+func (PeerLeft) signalerEvent()     {}
+func (Signal) signalerEvent()       {}
