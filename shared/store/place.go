@@ -8,8 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// MaxName is the length of the longest name of a log, in bytes.
-const MaxName = 255
+const (
+	// MaxName is the length of the longest name of a log, in bytes.
+	MaxName = 255
+	// MaxData is the length of the longest data of a record, in bytes.
+	MaxData = 1 << 30
+)
 
 // CheckName returns an error unless name can name a log: 1 to MaxName bytes of UTF-8.
 func CheckName(name string) error {
@@ -34,6 +38,9 @@ func Place(next Position, appends []Append) ([]Record, error) {
 		if a.Span == 0 {
 			return nil, fmt.Errorf("append %d has span 0, at least 1 is needed", i)
 		}
+		if len(a.Data) > MaxData {
+			return nil, fmt.Errorf("append %d has %d bytes of data, at most %d are allowed", i, len(a.Data), MaxData)
+		}
 		records[i] = Record{First: next, Span: a.Span, Data: a.Data}
 		next = records[i].Next()
 		if next-1 > MaxPosition {
@@ -47,6 +54,9 @@ func Place(next Position, appends []Append) ([]Record, error) {
 func Join(old []Record, data []byte) (Record, error) {
 	if len(old) == 0 {
 		return Record{}, errors.New("no records to replace")
+	}
+	if len(data) > MaxData {
+		return Record{}, fmt.Errorf("%d bytes of data are too many for one record, at most %d", len(data), MaxData)
 	}
 	span := uint64(0)
 	for i, r := range old {

@@ -138,7 +138,13 @@ func testData(s *suite) {
 		}
 	}
 	for range 200 { // many commits, so that none of the above is at the end
-		want = append(want, s.add(log, entry(1, "small"))...)
+		added, err := log.Commit(s.Context(), next(want), func([]store.Record) ([]store.Append, error) {
+			return []store.Append{entry(1, "small")}, nil
+		})
+		if err != nil {
+			s.Fatalf("commit: %v", err)
+		}
+		want = append(want, added...)
 	}
 	s.want("read in one", s.all(log, 1<<30), want)
 	s.want("read in steps", s.all(log, 1<<20), want)

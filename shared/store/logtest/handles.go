@@ -125,9 +125,17 @@ func follow(ctx context.Context, log store.Log, seen []store.Record, appends ...
 	var tail []store.Record
 	added, err := log.Commit(ctx, next(seen), func(t []store.Record) ([]store.Append, error) {
 		tail = t
+		invite()
 		return appends, nil
 	})
 	return slices.Concat(seen, tail, added), err
+}
+
+// invite lets other goroutines run in the middle of a commit, so that they come between where the driver lets them.
+func invite() {
+	for range 20 {
+		runtime.Gosched()
+	}
 }
 
 func next(records []store.Record) store.Position {

@@ -170,6 +170,7 @@ func writeNumbers(s *suite, log store.Log, writer, commits int) {
 		one := binary.BigEndian.AppendUint64(nil, n)
 		two := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, n+1), n+2)
 		_, err := log.Commit(s.Context(), 1, func([]store.Record) ([]store.Append, error) {
+			invite()
 			return []store.Append{{Span: 1, Data: one}, {Span: 2, Data: two}}, nil
 		})
 		if err != nil {
