@@ -1,10 +1,12 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/replication"
+	"github.com/shoaldb/shoal/shared/signaling"
 	"github.com/shoaldb/shoal/shared/transport"
 )
 
@@ -28,6 +31,7 @@ type MeshOptions struct {
 type Mesh struct {
 	network transport.Network
 	log     *slog.Logger
+	wake    func()
 	cancel  context.CancelCauseFunc
 	wg      sync.WaitGroup // the accept loop and the links
 
@@ -38,20 +42,30 @@ type Mesh struct {
 	links  map[*link]struct{}
 	topics map[string]int // pools of each
 	turns  map[*collection.Collection]*replication.Turns
+
+	signaling transport.Event            // the last about the way to the signaling server
+	pending   map[string]transport.Event // the last of each peer that is not connected
 }
 
 // NewMesh makes a mesh on network, which it owns from then on, and takes connections until Close.
 func NewMesh(network transport.Network, opts *MeshOptions) *Mesh {
+	m := newMesh(opts)
+	m.start(network)
+	return m
+}
+
+func newMesh(opts *MeshOptions) *Mesh {
 	if opts == nil {
 		opts = &MeshOptions{}
 	}
 	m := &Mesh{
-		network: network,
 		log:     opts.Logger,
 		rng:     opts.Rand,
+		wake:    func() {},
 		links:   make(map[*link]struct{}),
 		topics:  make(map[string]int),
 		turns:   make(map[*collection.Collection]*replication.Turns),
+		pending: make(map[string]transport.Event),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
@@ -59,10 +73,54 @@ func NewMesh(network transport.Network, opts *MeshOptions) *Mesh {
 	if m.rng == nil {
 		m.rng = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
+	return m
+}
+
+func (m *Mesh) start(network transport.Network) {
+	m.network = network
 	ctx, cancel := context.WithCancelCause(context.Background())
 	m.cancel = cancel
 	m.wg.Go(func() { m.accept(ctx) })
-	return m
+}
+
+// Wake tells that the network may be there again, or the page is visible again: what waits for its next try tries now. It does not block.
+func (m *Mesh) Wake() { m.wake() }
+
+// observe takes what the network tells of itself.
+func (m *Mesh) observe(e transport.Event) {
+	m.mu.Lock()
+	switch {
+	case e.Peer == "":
+		m.signaling = e
+	case e.State == transport.Closed || e.State == transport.Open:
+		delete(m.pending, e.Peer)
+	default:
+		m.pending[e.Peer] = e
+	}
+	pools := slices.Clone(m.pools)
+	m.mu.Unlock()
+	for _, p := range pools {
+		if e.Err != nil {
+			p.report(e.Peer, e.Err)
+		}
+		p.changed()
+	}
+}
+
+// refused takes what the signaling server would not do.
+func (m *Mesh) refused(e signaling.Refused) {
+	for _, p := range m.offered() {
+		if e.Room == "" || e.Room == p.topic {
+			p.report(e.Peer, e.Err)
+		}
+	}
+}
+
+// States returns how the way to the signaling server is, and how far connections to peers are that are not open.
+func (m *Mesh) States() (server transport.Event, peers []transport.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.signaling, slices.SortedFunc(maps.Values(m.pending), func(a, b transport.Event) int { return cmp.Compare(a.Peer, b.Peer) })
 }
 
 // Close cancels all pools, closes the network and waits until nothing runs any more.
