@@ -19,7 +19,7 @@ type Incoming struct {
 	From    document.ReplicaID  // the sender
 	Cursor  store.Position      // how far its log is read with this frame; 0 leaves it as it was
 
-	resolved map[pair]Resolution
+	resolved map[pair]resolution
 }
 
 // pair names two versions that conflict.
@@ -28,7 +28,8 @@ type pair struct{ local, remote document.Dot }
 // Clash is a conflict that came up.
 type Clash struct {
 	Local, Remote document.Entry
-	Result        document.Entry // the version held since
+	Base          *document.Entry // what both were made from; nil if it is not held any more, or nobody asked for it
+	Result        document.Entry  // the version held since
 }
 
 // Accepted tells what became of an Incoming.
@@ -160,24 +161,22 @@ func (a *acceptance) take(e *document.Entry) {
 func (a *acceptance) conflict(local, remote *document.Entry) {
 	result := a.settle(local, remote)
 	if result == nil {
-		a.open = append(a.open, Clash{Local: *local, Remote: *remote})
+		a.open = append(a.open, Clash{Local: *local, Remote: *remote, Base: a.tx.mem.base(local, remote, a.tx.known, a.in.Seen)})
 		return
 	}
-	switch result {
-	case local:
-		a.know(remote.Dot)
-	default:
-		a.know(remote.Dot)
+	a.know(remote.Dot)
+	if result != local {
 		a.take(result)
 	}
-	a.clashes = append(a.clashes, Clash{Local: *local, Remote: *remote, Result: *result})
+	r := a.in.resolved[pair{local.Dot, remote.Dot}]
+	a.clashes = append(a.clashes, Clash{Local: *local, Remote: *remote, Base: r.base, Result: *result})
 }
 
 // settle returns the version that comes out of a conflict: one of the two, or a new write over both; nil if the handler has
 // not been asked yet.
 func (a *acceptance) settle(local, remote *document.Entry) *document.Entry {
 	_, hi := document.Order(local, remote)
-	if a.tx.c.opts.Handler == nil || int(local.Merges)+int(remote.Merges) >= document.MaxMerges {
+	if a.tx.c.opts.Handler == nil || max(local.Merges, remote.Merges) >= document.MaxMerges {
 		return hi
 	}
 	r, ok := a.in.resolved[pair{local.Dot, remote.Dot}]
@@ -201,15 +200,15 @@ func (a *acceptance) settle(local, remote *document.Entry) *document.Entry {
 // resolve asks the handler about conflicts and leaves what it says in in.
 func (c *Collection) resolve(ctx context.Context, in *Incoming, open []Clash) error {
 	if in.resolved == nil {
-		in.resolved = make(map[pair]Resolution)
+		in.resolved = make(map[pair]resolution)
 	}
 	for i := range open {
-		local, remote := &open[i].Local, &open[i].Remote
-		r, err := c.ask(ctx, local, remote)
+		o := &open[i]
+		r, err := c.ask(ctx, o)
 		if err != nil {
-			return fmt.Errorf("conflict handler, document %q: %w", local.ID, err)
+			return fmt.Errorf("conflict handler, document %q: %w", o.Local.ID, err)
 		}
-		in.resolved[pair{local.Dot, remote.Dot}] = r
+		in.resolved[pair{o.Local.Dot, o.Remote.Dot}] = r
 	}
 	return nil
 }

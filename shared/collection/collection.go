@@ -27,6 +27,9 @@ type Options struct {
 	PrimaryKey string
 	// Handler resolves conflicts. Default: the last write wins.
 	Handler Handler
+	// SchemaVersion and SchemaHash are told to peers; a peer with others does not replicate.
+	SchemaVersion uint32
+	SchemaHash    [32]byte
 	// Logger receives what happens; nil discards it. Content of documents is never logged.
 	Logger *slog.Logger
 	// Now tells the time; default time.Now. Simulations give replicas clocks that differ.
@@ -72,8 +75,7 @@ type Collection struct {
 	mem  memory
 	feed feed
 
-	acked  atomic.Uint64 // own writes up to here are known to another replica; stored when there is more to store
-	shares atomic.Int32  // calls of Share without their stop
+	shares atomic.Int32 // calls of Share without their stop
 }
 
 // queueBytes bounds the content that waits for the commit loop.
@@ -116,6 +118,8 @@ func (c *Collection) load(ctx context.Context) error {
 			return err
 		}
 	}
+	c.mem.loading = false
+	c.mem.sweepBases()
 	if c.mem.self.IsZero() {
 		return c.makeID(ctx)
 	}
@@ -146,6 +150,11 @@ func (c *Collection) Name() string { return c.name }
 
 // Handler returns the conflict handler, nil for last-write-wins.
 func (c *Collection) Handler() Handler { return c.opts.Handler }
+
+// Schema returns the version and the hash of the schema, as the options have them.
+func (c *Collection) Schema() (version uint32, hash [32]byte) {
+	return c.opts.SchemaVersion, c.opts.SchemaHash
+}
 
 // Logger returns the logger of the collection's options.
 func (c *Collection) Logger() *slog.Logger { return c.opts.Logger }

@@ -191,5 +191,8 @@ func (c *Collection) apply(records []store.Record) ([]Change, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.mem.met.hasNews() {
+		c.mem.sweepBases()
+	}
 	return c.mem.apply(records)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"reflect"
 
 	"github.com/shoaldb/shoal/shared/document"
@@ -34,26 +35,43 @@ type Handler interface {
 	Resolve(ctx context.Context, c Conflict) (Content, error)
 }
 
-// Resolution is what a handler said of one conflict.
-type Resolution struct {
+// resolution is what a handler said of one conflict.
+type resolution struct {
 	Content
 	keepsGreater bool
+	base         *document.Entry
 }
 
 // ask puts a conflict to the handler.
-func (c *Collection) ask(ctx context.Context, local, remote *document.Entry) (Resolution, error) {
-	lo, hi := document.Order(local, remote)
+func (c *Collection) ask(ctx context.Context, clash *Clash) (resolution, error) {
+	lo, hi := document.Order(&clash.Local, &clash.Remote)
 	conflict := Conflict{ID: hi.ID, Real: contentOf(hi), New: contentOf(lo)}
-	same, err := c.opts.Handler.Equal(ctx, conflict.Real, conflict.New)
-	if err != nil || same {
-		return Resolution{keepsGreater: true}, err
+	if clash.Base != nil {
+		assumed := contentOf(clash.Base)
+		conflict.Assumed = &assumed
 	}
-	result, err := c.opts.Handler.Resolve(ctx, conflict)
-	if err != nil {
-		return Resolution{}, err
+	h := c.opts.Handler
+	r := resolution{base: clash.Base}
+	var err error
+	if r.keepsGreater, err = h.Equal(ctx, conflict.Real, conflict.New); err != nil || r.keepsGreater {
+		return r, err
 	}
-	same, err = c.opts.Handler.Equal(ctx, conflict.Real, result)
-	return Resolution{result, same}, err
+	if r.Content, err = h.Resolve(ctx, conflict); err != nil {
+		return r, err
+	}
+	if err := c.checkContent(hi.ID, r.Content); err != nil {
+		return r, fmt.Errorf("result: %w", err)
+	}
+	r.keepsGreater, err = h.Equal(ctx, conflict.Real, r.Content)
+	return r, err
+}
+
+// checkContent returns an error unless content can be stored as the document id.
+func (c *Collection) checkContent(id string, content Content) error {
+	if content.Deleted && len(content.Body) == 0 {
+		return nil
+	}
+	return c.checkKey(content.Body, id)
 }
 
 func contentOf(e *document.Entry) Content { return Content{e.Body, e.Deleted} }
@@ -61,14 +79,15 @@ func contentOf(e *document.Entry) Content { return Content{e.Body, e.Deleted} }
 // EqualContent reports whether a and b say the same: both deleted or neither, and JSON values that are equal whatever the
 // order of their fields and the form of their numbers.
 func EqualContent(a, b Content) bool {
-	if a.Deleted != b.Deleted {
-		return false
-	}
-	if bytes.Equal(a.Body, b.Body) {
+	return a.Deleted == b.Deleted && equalJSON(a.Body, b.Body)
+}
+
+func equalJSON(a, b []byte) bool {
+	if bytes.Equal(a, b) {
 		return true
 	}
 	var x, y any
-	if json.Unmarshal(a.Body, &x) != nil || json.Unmarshal(b.Body, &y) != nil {
+	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
 		return false
 	}
 	return reflect.DeepEqual(x, y)

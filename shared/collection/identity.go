@@ -94,13 +94,13 @@ func (c *Collection) recognise(ctx context.Context, check func(t *tx) bool) erro
 		return nil
 	})
 	if err == nil && renewed {
-		c.acked.Store(0)
 		return ErrIdentity
 	}
 	return err
 }
 
-// renew gives the replica a new id. Which of the writes under the old one are its own is certain only up to mem.acked; beyond, another replica may have used
+// renew gives the replica a new id. Which of the writes under the old one are its own is certain only as far as others knew them when it
+// last met them; beyond, another replica may have used
 // the same dots for other writes. So its knowledge of those is given up, and what it holds of them gets dots of the new id. Times stay as they
 // are: nothing becomes newer by it.
 func (t *tx) renew() error {
@@ -108,7 +108,7 @@ func (t *tx) renew() error {
 	if err != nil {
 		return err
 	}
-	old, keep := t.self, t.mem.acked
+	old, keep := t.self, t.mem.met.confirmed(t.self)
 	t.self, t.counter = id, 0
 	t.state.self, t.state.keep, t.tell = id, keep, true
 	t.known.Cut(old, keep)
@@ -134,14 +134,4 @@ func (t *tx) rename(e *document.Entry, old document.ReplicaID, keep uint64) {
 		renamed.Base = document.Dot{}
 	}
 	t.put(&renamed)
-}
-
-// Acknowledge takes in what another replica knows of this one's writes.
-func (c *Collection) Acknowledge(known *document.Knowledge) {
-	c.View(func(v View) {
-		n := min(known.UpTo(v.mem.self), v.mem.known.UpTo(v.mem.self))
-		if n > c.acked.Load() {
-			c.acked.Store(n)
-		}
-	})
 }

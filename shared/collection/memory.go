@@ -14,7 +14,8 @@ import (
 type version struct {
 	document.Entry
 	pos  store.Position
-	dead bool // a later version took its place
+	dead bool     // a later version took its place
+	past *version // of a document's current version: the one before, then the one before that; see bases.go
 }
 
 // memory is what the log holds, in memory.
@@ -28,8 +29,11 @@ type memory struct {
 	self    document.ReplicaID
 	cursors map[document.ReplicaID]store.Position
 	shared  shared
-	acked   uint64 // own writes up to here are known to another replica
 	marks   map[document.ReplicaID]marks
+	met     *acquaintances
+
+	replaced map[string]struct{} // documents of which replaced versions are kept
+	loading  bool                // keep all of them: what others know comes later in the log
 }
 
 func (m *memory) init() {
@@ -39,6 +43,10 @@ func (m *memory) init() {
 		known:   &document.Knowledge{},
 		cursors: make(map[document.ReplicaID]store.Position),
 		marks:   make(map[document.ReplicaID]marks),
+		met:     &acquaintances{},
+
+		replaced: make(map[string]struct{}),
+		loading:  true,
 	}
 }
 
@@ -106,7 +114,7 @@ func (m *memory) applyRecord(r store.Record, known *document.Knowledge, changes 
 func (m *memory) applyState(s *state, known *document.Knowledge) {
 	if !s.self.IsZero() {
 		known.Cut(m.self, s.keep)
-		m.self, m.acked = s.self, 0
+		m.self = s.self
 		clear(m.cursors) // they left out what the knowledge no longer covers
 		clear(m.marks)   // they belong to the id before
 	}
@@ -115,7 +123,9 @@ func (m *memory) applyState(s *state, known *document.Knowledge) {
 	}
 	maps.Copy(m.cursors, s.cursors)
 	maps.Copy(m.marks, s.marks)
-	m.acked = max(m.acked, s.acked)
+	for r, k := range s.told {
+		m.met.note(r, k)
+	}
 	if s.shared.set {
 		m.shared = s.shared
 	}
@@ -127,6 +137,9 @@ func (m *memory) put(v *version, known *document.Knowledge) Change {
 	if old := m.docs[v.ID]; old != nil {
 		change.Before = &old.Entry
 		old.dead = true
+		if v.past = m.stillNeeded(old, v.Dot); v.past != nil {
+			m.replaced[v.ID] = struct{}{}
+		}
 		m.dead++
 		if !old.Deleted {
 			m.live--

@@ -78,12 +78,17 @@ func (o object) over(body []byte) ([]byte, error) {
 			old = append(old, f)
 		}
 	}
+	return old.encode(), nil
+}
+
+// encode returns o as JSON text.
+func (o object) encode() []byte {
 	out := []byte{'{'}
-	for i, f := range old {
+	for i, f := range o {
 		if i > 0 {
 			out = append(out, ',')
 		}
 		out = append(append(append(out, f.key...), ':'), f.value.Raw...)
 	}
-	return append(out, '}'), nil
+	return append(out, '}')
 }

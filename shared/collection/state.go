@@ -23,8 +23,8 @@ type state struct {
 	known   *document.Knowledge                   // covered besides what the entries tell
 	cursors map[document.ReplicaID]store.Position // how far the logs of others were read
 	shared  shared                                // which own entries others may know of
-	acked   uint64                                // own writes up to here are known to another replica
 	marks   map[document.ReplicaID]marks
+	told    map[document.ReplicaID]*document.Knowledge // what others said to know when they were last met
 }
 
 // shared tells which own entries may have been put into a frame to anybody.
@@ -41,8 +41,8 @@ const (
 	tagKnown   = 2
 	tagCursor  = 3
 	tagShared  = 4
-	tagAcked   = 5
-	tagMarks   = 6
+	tagMarks   = 5
+	tagTold    = 6
 	headerSize = len(stateMagic) + 4
 )
 
@@ -52,7 +52,7 @@ var (
 )
 
 func (s *state) isZero() bool {
-	return s.self.IsZero() && s.known == nil && len(s.cursors) == 0 && !s.shared.set && s.acked == 0 && len(s.marks) == 0
+	return s.self.IsZero() && s.known == nil && len(s.cursors) == 0 && !s.shared.set && len(s.marks) == 0 && len(s.told) == 0
 }
 
 func encodeState(s state) []byte {
@@ -78,12 +78,12 @@ func encodeState(s state) []byte {
 		}
 		field(tagShared, binary.AppendUvarint([]byte{open}, uint64(s.shared.upTo)))
 	}
-	if s.acked > 0 {
-		field(tagAcked, binary.AppendUvarint(nil, s.acked))
-	}
 	for _, r := range slices.SortedFunc(maps.Keys(s.marks), document.ReplicaID.Compare) {
 		m := s.marks[r]
 		field(tagMarks, slices.Concat(r[:], m.confirmed[:], m.given[:], m.received[:]))
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(s.told), document.ReplicaID.Compare) {
+		field(tagTold, s.told[r].AppendTo(r[:]))
 	}
 	copy(b, stateMagic)
 	binary.LittleEndian.PutUint32(b[len(stateMagic):], crc32.Checksum(b[headerSize:], castagnoli))
@@ -135,8 +135,16 @@ func (s *state) field(tag uint64, p []byte) (err error) {
 		s.cursors[f.replica()] = store.Position(f.uvarint())
 	case tagShared:
 		s.shared = shared{set: true, open: f.uvarint() == 1, upTo: store.Position(f.uvarint())}
-	case tagAcked:
-		s.acked = f.uvarint()
+	case tagTold:
+		r := f.replica()
+		k, rest, err := document.DecodeKnowledge(f.b)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errState, err)
+		}
+		if s.told == nil {
+			s.told = make(map[document.ReplicaID]*document.Knowledge)
+		}
+		s.told[r], f.b = k, rest
 	case tagMarks:
 		if s.marks == nil {
 			s.marks = make(map[document.ReplicaID]marks)

@@ -136,9 +136,6 @@ func (t *tx) appends() []store.Append {
 		t.state.known = t.known
 	}
 	if !t.state.isZero() {
-		if n := t.c.acked.Load(); t.self == t.mem.self && n > t.mem.acked {
-			t.state.acked = n
-		}
 		out = append(out, store.Append{Span: 1, Data: encodeState(t.state)})
 	}
 	return out

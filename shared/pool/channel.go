@@ -42,6 +42,7 @@ func newChannel(l *link, p *Pool, id protocol.Channel) *channel {
 		Pulls:      p.opts.Pull != nil,
 		Pushes:     p.opts.Push != nil,
 	}
+	c.own.SchemaVersion, c.own.SchemaHash = p.coll.Schema()
 	p.coll.View(func(v collection.View) { c.own.Replica, c.own.Known = v.Replica(), v.Known() })
 	return c
 }

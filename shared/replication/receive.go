@@ -141,12 +141,13 @@ func (s *Session) hear(k *document.Knowledge) error {
 	if k.IsEmpty() {
 		return nil
 	}
-	s.send.told.Merge(k)
-	s.send.swept = false
+	told := s.send.told.Clone()
+	told.Merge(k)
+	s.send.told, s.send.swept = told, false
+	s.coll.Hear(s.remote, told)
 	if s.send.told.Len() > document.MaxReplicas {
 		return protocol.Faultf(protocol.FaultLimit, "knowledge of more than %d replicas", document.MaxReplicas)
 	}
-	s.coll.Acknowledge(s.send.told)
 	return nil
 }
 

@@ -15,9 +15,9 @@ import (
 // sender is what a session knows of what its peer has, and what is to be sent.
 type sender struct {
 	s     *Session
-	on    bool            // this side pushes and the other pulls
-	start *protocol.Start // until it is sent
-	told  *document.Knowledge
+	on    bool                       // this side pushes and the other pulls
+	start *protocol.Start            // until it is sent
+	told  *document.Knowledge        // what the peer has said to know; never changed, only replaced
 	lane  [lanes]*document.Knowledge // what was told on each
 	last  *document.Knowledge        // own knowledge when lane[Live] was last brought up to it
 	tell  time.Time                  // when to tell knowledge that has grown; zero: it has not
@@ -54,7 +54,7 @@ func newSender(s *Session, start *protocol.Start) sender {
 		s:       s,
 		on:      s.cfg.Push != nil && s.cfg.Remote.Pulls,
 		start:   start,
-		told:    s.cfg.Remote.Known.Clone(),
+		told:    s.cfg.Remote.Known,
 		pending: make(map[string]*pending),
 		claimed: &document.Knowledge{},
 	}

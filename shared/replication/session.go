@@ -110,6 +110,12 @@ func New(ctx context.Context, cfg Config) (*Session, error) {
 func (s *Session) Close() {
 	s.stop()
 	s.cfg.Turns.leave(s)
+	s.mu.Lock()
+	told, met := s.send.told, s.recv.met
+	s.mu.Unlock()
+	if met {
+		s.coll.Part(s.remote, told)
+	}
 	s.unshare()
 }
 
