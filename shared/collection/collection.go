@@ -30,6 +30,10 @@ type Options struct {
 	// SchemaVersion and SchemaHash are told to peers; a peer with others does not replicate.
 	SchemaVersion uint32
 	SchemaHash    [32]byte
+	// FreshID takes a new replica id before the first write after Open. It is for logs in files, which people copy, clone with a
+	// machine and put back from backups: a write of the copy can then never have the name of another of the original. A
+	// replica that only stores what others write keeps its id.
+	FreshID bool
 	// Logger receives what happens; nil discards it. Content of documents is never logged.
 	Logger *slog.Logger
 	// Now tells the time; default time.Now. Simulations give replicas clocks that differ.
@@ -75,7 +79,8 @@ type Collection struct {
 	mem  memory
 	feed feed
 
-	shares atomic.Int32 // calls of Share without their stop
+	freshID document.ReplicaID // to take before the first write; zero once that is done; used by the commit loop alone
+	shares  atomic.Int32       // calls of Share without their stop
 }
 
 // queueBytes bounds the content that waits for the commit loop.
@@ -120,6 +125,12 @@ func (c *Collection) load(ctx context.Context) error {
 	}
 	c.mem.loading = false
 	c.mem.sweepBases()
+	if c.opts.FreshID {
+		var err error
+		if c.freshID, err = document.NewReplicaID(c.opts.Rand); err != nil {
+			return err
+		}
+	}
 	if c.mem.self.IsZero() {
 		return c.makeID(ctx)
 	}

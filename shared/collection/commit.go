@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 
+	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/store"
 )
 
@@ -126,6 +127,7 @@ const maxTries = 5
 // ended is settled by the tail that the store shows afterwards: dots make every record of a commit unlike any other.
 func (c *Collection) attempt(ops []*op) (changes []Change, err error) {
 	var appends []store.Append
+	var t *tx
 	take := func(records []store.Record) error {
 		more, err := c.apply(records)
 		changes = append(changes, more...)
@@ -135,7 +137,7 @@ func (c *Collection) attempt(ops []*op) (changes []Change, err error) {
 		if err := take(tail); err != nil {
 			return nil, err
 		}
-		t := newTx(c)
+		t = newTx(c)
 		for _, o := range ops {
 			if o.err = context.Cause(o.ctx); o.err == nil {
 				o.err = o.run(t)
@@ -151,10 +153,13 @@ func (c *Collection) attempt(ops []*op) (changes []Change, err error) {
 		}
 		records, err = tail, nil
 	}
-	if err == nil {
-		err = take(records)
+	if err != nil {
+		return changes, err
 	}
-	return changes, err
+	if t.counter != c.mem.known.Last(t.self) {
+		c.freshID = document.ReplicaID{} // there was a write: it has the new id
+	}
+	return changes, take(records)
 }
 
 // holds reports whether the records of a commit are among those of tail.

@@ -1,6 +1,7 @@
 package collection
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,22 +16,28 @@ import (
 // an older state. It has taken a new id by then, and given its own latest writes new names; the session begins anew.
 var ErrIdentity = errors.New("collection: log is a copy or was put back; the replica has a new id")
 
-// marks is what this replica and another have exchanged to know themselves and each other again.
+// marks is what this replica and another have exchanged to know themselves, and each other, again. A replica gives every other a mark
+// in each session and counts them; it is shown the last one in the next.
 type marks struct {
-	confirmed protocol.Mark // given to the other, which has shown it since
-	given     protocol.Mark // given to the other last
+	confirmed protocol.Mark // given, and certainly stored by the other
+	given     protocol.Mark // given last
 	received  protocol.Mark // given by the other, to be shown to it
 }
 
-// Meet prepares a session with replica r. It returns, and stores first, what protocol.Start is to show and to give.
-func (c *Collection) Meet(ctx context.Context, r document.ReplicaID) (shown, given protocol.Mark, err error) {
+// Meet prepares a session with replica r, in which this replica goes by the id self. It returns, and stores first, what
+// protocol.Start is to show and to give. The error matches ErrIdentity if self is not the replica's id any more.
+func (c *Collection) Meet(ctx context.Context, self, r document.ReplicaID) (shown, given protocol.Mark, err error) {
 	err = c.do(ctx, 0, func(t *tx) error {
+		if t.self != self {
+			return ErrIdentity
+		}
 		m := t.mem.marks[r]
 		if m.given == m.confirmed {
-			if _, err := io.ReadFull(c.opts.Rand, m.given[:]); err != nil {
+			m.given.Count++
+			if _, err := io.ReadFull(c.opts.Rand, m.given.Random[:]); err != nil {
 				return fmt.Errorf("make mark: %w", err)
 			}
-			t.state.marks = map[document.ReplicaID]marks{r: m}
+			t.mark(r, m)
 		}
 		shown, given = m.received, m.given
 		return nil
@@ -38,24 +45,47 @@ func (c *Collection) Meet(ctx context.Context, r document.ReplicaID) (shown, giv
 	return shown, given, err
 }
 
-// Met takes in the other's half of the same: what r shows, and gives. The error matches ErrIdentity if r shows what it was given by another than this replica, which
-// goes by the same id.
-func (c *Collection) Met(ctx context.Context, r document.ReplicaID, shown, given protocol.Mark) error {
-	return c.recognise(ctx, func(t *tx) bool {
+// Met takes in the other's half of the same: what r shows, and gives. The error matches ErrIdentity if r has had a session with
+// this replica's id that this replica knows nothing of, or if self is not the id any more.
+func (c *Collection) Met(ctx context.Context, self, r document.ReplicaID, shown, given protocol.Mark) error {
+	changed := false
+	err := c.recognise(ctx, func(t *tx) bool {
+		if changed = t.self != self; changed {
+			return true
+		}
 		m := t.mem.marks[r]
-		if shown != (protocol.Mark{}) && shown != m.confirmed && shown != m.given {
+		mine := shown == m.confirmed || shown == m.given || shown.Count < m.given.Count
+		if !mine || given.Count > m.received.Count+1 {
 			return false
 		}
-		next := m
-		if shown == m.given {
-			next.confirmed = m.given
-		}
-		next.received = given
-		if next != m {
-			t.state.marks = map[document.ReplicaID]marks{r: next}
+		if m.received != given {
+			m.received = given
+			t.mark(r, m)
 		}
 		return true
 	})
+	if err == nil && changed {
+		err = ErrIdentity
+	}
+	return err
+}
+
+// Confirm notes that r has stored the mark that it was given: it has gone on in the session.
+func (c *Collection) Confirm(ctx context.Context, self, r document.ReplicaID) error {
+	return c.do(ctx, 0, func(t *tx) error {
+		if m := t.mem.marks[r]; t.self == self && m.confirmed != m.given {
+			m.confirmed = m.given
+			t.mark(r, m)
+		}
+		return nil
+	})
+}
+
+func (t *tx) mark(r document.ReplicaID, m marks) {
+	if t.state.marks == nil {
+		t.state.marks = make(map[document.ReplicaID]marks)
+	}
+	t.state.marks[r] = m
 }
 
 // Recognise compares this replica with what another one knows of it. The error matches ErrIdentity if the other knows of writes of this
@@ -79,9 +109,10 @@ func (c *Collection) recogniseWrite(ctx context.Context, d document.Dot) error {
 	return c.recognise(ctx, func(t *tx) bool { return !strange(t.self, t.known) })
 }
 
-// Disown takes a new id because another replica has the same.
+// Disown takes a new id because another replica has the id self, too, unless that is done already. Its error always matches
+// ErrIdentity, or tells why that could not be stored.
 func (c *Collection) Disown(ctx context.Context, self document.ReplicaID) error {
-	return c.recognise(ctx, func(t *tx) bool { return t.self != self })
+	return cmp.Or(c.recognise(ctx, func(t *tx) bool { return t.self != self }), ErrIdentity)
 }
 
 // recognise runs check in a commit and takes a new id if it says no.
@@ -109,9 +140,9 @@ func (t *tx) renew() error {
 		return err
 	}
 	old, keep := t.self, t.mem.met.confirmed(t.self)
-	t.self, t.counter = id, 0
-	t.state.self, t.state.keep, t.tell = id, keep, true
+	t.adopt(id, keep)
 	t.known.Cut(old, keep)
+	t.tell = true
 	mine := func(e *document.Entry) bool { return e.Dot.Replica == old && e.Dot.Counter > keep }
 	for _, id := range slices.Clone(t.order) {
 		if e := t.written[id].Entry; mine(e) {
@@ -124,6 +155,12 @@ func (t *tx) renew() error {
 		}
 	}
 	return nil
+}
+
+// adopt gives the replica a new id; keep is how many writes of the one before are certainly its own.
+func (t *tx) adopt(id document.ReplicaID, keep uint64) {
+	t.self, t.counter, t.fresh = id, 0, document.ReplicaID{}
+	t.state.self, t.state.keep = id, keep
 }
 
 // rename gives e, of a write under the id old, a dot of the present id.

@@ -113,10 +113,12 @@ func (m *memory) applyRecord(r store.Record, known *document.Knowledge, changes 
 
 func (m *memory) applyState(s *state, known *document.Knowledge) {
 	if !s.self.IsZero() {
-		known.Cut(m.self, s.keep)
+		if known.Last(m.self) > s.keep {
+			known.Cut(m.self, s.keep)
+			clear(m.cursors) // they left out what the knowledge no longer covers
+		}
 		m.self = s.self
-		clear(m.cursors) // they left out what the knowledge no longer covers
-		clear(m.marks)   // they belong to the id before
+		clear(m.marks) // they belong to the id before
 	}
 	if s.known != nil {
 		known.Merge(s.known)

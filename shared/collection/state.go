@@ -80,7 +80,7 @@ func encodeState(s state) []byte {
 	}
 	for _, r := range slices.SortedFunc(maps.Keys(s.marks), document.ReplicaID.Compare) {
 		m := s.marks[r]
-		field(tagMarks, slices.Concat(r[:], m.confirmed[:], m.given[:], m.received[:]))
+		field(tagMarks, m.received.AppendTo(m.given.AppendTo(m.confirmed.AppendTo(r[:]))))
 	}
 	for _, r := range slices.SortedFunc(maps.Keys(s.told), document.ReplicaID.Compare) {
 		field(tagTold, s.told[r].AppendTo(r[:]))
@@ -149,7 +149,7 @@ func (s *state) field(tag uint64, p []byte) (err error) {
 		if s.marks == nil {
 			s.marks = make(map[document.ReplicaID]marks)
 		}
-		s.marks[f.replica()] = marks{protocol.Mark(f.replica()), protocol.Mark(f.replica()), protocol.Mark(f.replica())}
+		s.marks[f.replica()] = marks{f.mark(), f.mark(), f.mark()}
 	default:
 		return fmt.Errorf("%w: unknown field %d", errState, tag)
 	}
@@ -173,6 +173,14 @@ func (f *stateField) uvarint() uint64 {
 	}
 	f.b = f.b[n:]
 	return v
+}
+
+func (f *stateField) mark() (m protocol.Mark) {
+	m, rest, err := protocol.DecodeMark(f.b)
+	if f.b = rest; err != nil {
+		f.err = errState
+	}
+	return m
 }
 
 func (f *stateField) replica() (r document.ReplicaID) {

@@ -15,7 +15,8 @@ type tx struct {
 	order   []string // keys of written in the order of their writes; those written again stand in it more than once
 	known   *document.Knowledge
 	self    document.ReplicaID
-	counter uint64 // of self's last write
+	counter uint64             // of self's last write
+	fresh   document.ReplicaID // to take before the first write; see Options.FreshID
 	state   state
 	tell    bool // known covers more than the entries of the log and of this commit tell
 }
@@ -33,6 +34,7 @@ func newTx(c *Collection) *tx {
 		known:   c.mem.known.Clone(),
 		self:    c.mem.self,
 		counter: c.mem.known.Last(c.mem.self),
+		fresh:   c.freshID,
 	}
 }
 
@@ -64,7 +66,11 @@ func (t *tx) write(e document.Entry, old *document.Entry) *document.Entry {
 	return &e
 }
 
+// nextDot names a new write of this replica.
 func (t *tx) nextDot() document.Dot {
+	if !t.fresh.IsZero() && t.counter > 0 {
+		t.adopt(t.fresh, t.counter) // what was written under the id before stays as it is
+	}
 	t.counter++
 	return document.Dot{Replica: t.self, Counter: t.counter}
 }

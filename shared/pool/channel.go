@@ -105,7 +105,7 @@ func (c *channel) run(ctx context.Context, theirs *protocol.Open) {
 	case errors.Is(err, errEnded):
 		err, again = nil, 0
 	case errors.Is(err, errReplaced):
-		err, again = nil, never
+		err = nil
 	case c.pool.ctx.Err() != nil:
 		err = nil
 	default:

@@ -74,7 +74,12 @@ func (r *replica) stop() {
 
 func (r *replica) insert(t *testing.T, id, text string) collection.Document {
 	t.Helper()
-	d, err := r.coll.Upsert(t.Context(), fmt.Appendf(nil, `{"id":%q,"text":%q}`, id, text))
+	return r.write(t, fmt.Sprintf(`{"id":%q,"text":%q}`, id, text))
+}
+
+func (r *replica) write(t *testing.T, body string) collection.Document {
+	t.Helper()
+	d, err := r.coll.Upsert(t.Context(), []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}

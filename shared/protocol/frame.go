@@ -41,8 +41,23 @@ type Frame interface {
 // it sends.
 type Channel uint32
 
-// Mark is 16 random bytes by which a replica recognises itself: see Start.
-type Mark [16]byte
+// Mark is what a replica recognises itself by: see Start. The zero Mark is none.
+type Mark struct {
+	Count  uint64 // how many were given to this peer, this one included
+	Random [8]byte
+}
+
+// AppendTo appends the encoding of m to b: the count as an unsigned varint and the random bytes.
+func (m Mark) AppendTo(b []byte) []byte {
+	return append(binary.AppendUvarint(b, m.Count), m.Random[:]...)
+}
+
+// DecodeMark reads a Mark from the start of b and returns what follows it.
+func DecodeMark(b []byte) (Mark, []byte, error) {
+	r := frameReader{b: b}
+	m := r.mark()
+	return m, r.b, r.err
+}
 
 // The frame types.
 const (
@@ -73,9 +88,9 @@ type Open struct {
 	Known         *document.Knowledge
 }
 
-// Start is the first frame of a session. A replica gives every other one a new mark in each session, stores it before it sends it, and is
-// shown it in the next one. If it does not know what it is shown, it is itself a copy or was put back to an older
-// state; see docs/protocol.md.
+// Start is the first frame of a session. A replica gives every other one a mark in each session, the next one once the last is
+// known to be stored, and is shown it in the session after. A replica that is shown a mark that it did not give, or is given one further on than the next,
+// is itself a copy of another, or was put back to an older state; see docs/protocol.md.
 type Start struct {
 	Channel Channel
 	Shown   Mark // what the receiver gave in the last session; zero for none
@@ -222,14 +237,13 @@ func (f *Open) decode(r *frameReader) {
 func (f *Start) AppendTo(b []byte) []byte {
 	b = append(b, typeStart)
 	b = binary.AppendUvarint(b, uint64(f.Channel))
-	b = append(b, f.Shown[:]...)
-	return append(b, f.Given[:]...)
+	return f.Given.AppendTo(f.Shown.AppendTo(b))
 }
 
 func (f *Start) decode(r *frameReader) {
 	f.Channel = r.channel()
-	copy(f.Shown[:], r.take(len(f.Shown)))
-	copy(f.Given[:], r.take(len(f.Given)))
+	f.Shown = r.mark()
+	f.Given = r.mark()
 }
 
 // AppendTo implements Frame.

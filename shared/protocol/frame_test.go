@@ -35,7 +35,7 @@ func goldenFrames() map[string]Frame {
 			Collection: "todos", Replica: replica(0xaa), SchemaVersion: 2, SchemaHash: [32]byte{1, 2, 3},
 			Pulls: true, Known: known,
 		},
-		"start": &Start{Channel: 1, Shown: Mark(replica(0x33)), Given: Mark(replica(0x44))},
+		"start": &Start{Channel: 1, Shown: Mark{300, [8]byte{0x33}}, Given: Mark{301, [8]byte{0x44, 7: 0x55}}},
 		"pull":  &Pull{Channel: 1, Known: known, From: 12, MaxBatch: 500},
 		"changes": &Changes{
 			Channel: 300, Claim: ClaimAll, End: true, Seen: known, First: 40, UpTo: 43, Remaining: 5,
@@ -105,7 +105,7 @@ func TestDamagedFrames(t *testing.T) {
 			t.Errorf("%s with a byte more: %v", name, err)
 		}
 	}
-	for _, in := range []string{"", "\x00", "\x08", "\x01\x02\x01" + strings.Repeat("x", 16), "\x03\x00" + strings.Repeat("x", 32)} {
+	for _, in := range []string{"", "\x00", "\x08", "\x01\x02\x01" + strings.Repeat("x", 16), "\x03\x00" + strings.Repeat("x", 18)} {
 		if _, err := Decode([]byte(in)); !errors.Is(err, ErrFrame) {
 			t.Errorf("%q: %v", in, err)
 		}

@@ -14,8 +14,9 @@ import (
 
 // receiver is what a session has taken from its peer.
 type receiver struct {
-	met  bool                       // the peer's Start has come and was good
-	seen [lanes]*document.Knowledge // what the peer told on each lane; never changed, only replaced
+	met       bool                       // the peer's Start has come and was good
+	confirmed bool                       // the peer has gone on after that
+	seen      [lanes]*document.Knowledge // what the peer told on each lane; never changed, only replaced
 
 	pulling   bool                      // a Pull was sent, the end of the walk has not come
 	complete  bool                      // a walk has reached the end: claims count
@@ -52,6 +53,9 @@ type Received struct {
 // together. An error is the peer's fault if it matches protocol.FaultError or protocol.ErrFrame. If it matches
 // collection.ErrIdentity both sides have to open anew.
 func (s *Session) Receive(ctx context.Context, now time.Time, frames ...Received) error {
+	if err := s.confirm(ctx, frames); err != nil {
+		return err
+	}
 	for len(frames) > 0 {
 		n := 0
 		for n < len(frames) && isChanges(frames[n].Frame) {
@@ -70,6 +74,18 @@ func (s *Session) Receive(ctx context.Context, now time.Time, frames ...Received
 		frames = frames[1:]
 	}
 	return nil
+}
+
+// confirm notes that the peer has stored its mark when it sends anything after its Start.
+func (s *Session) confirm(ctx context.Context, frames []Received) error {
+	s.mu.Lock()
+	due := !s.recv.confirmed && (s.recv.met || len(frames) > 1)
+	s.recv.confirmed = s.recv.confirmed || due
+	s.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return s.coll.Confirm(ctx, s.cfg.Own.Replica, s.remote)
 }
 
 func isChanges(f protocol.Frame) bool {
@@ -94,7 +110,7 @@ func (s *Session) takeStart(ctx context.Context, f *protocol.Start) error {
 	if s.isMet() {
 		return protocol.Faultf(protocol.FaultFrame, "second Start")
 	}
-	if err := s.coll.Met(ctx, s.remote, f.Shown, f.Given); err != nil {
+	if err := s.coll.Met(ctx, s.cfg.Own.Replica, s.remote, f.Shown, f.Given); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -92,7 +92,7 @@ func New(ctx context.Context, cfg Config) (*Session, error) {
 	if err := s.coll.Recognise(ctx, cfg.Remote.Known); err != nil {
 		return nil, err
 	}
-	shown, given, err := s.coll.Meet(ctx, s.remote)
+	shown, given, err := s.coll.Meet(ctx, cfg.Own.Replica, s.remote)
 	if err != nil {
 		return nil, err
 	}
