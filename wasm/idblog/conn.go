@@ -25,17 +25,17 @@ const (
 
 // conn is one connection to the database.
 //
-// go-indexeddb opens it. Transactions are made on the JavaScript object itself: each request that go-indexeddb awaits costs
-// two callbacks, two goroutines and two contexts, each transaction three and four, which took about as long as the
-// transaction (BenchmarkCommit).
+// go-indexeddb opens it. Transactions are made on the JavaScript object itself: the library lacks getAll and ranges to delete,
+// loses the reason of an abort, and does not say when a wait ended for its context.
 type conn struct {
+	api       *api
 	db        js.Value // IDBDatabase
 	lost      atomic.Bool
 	listeners []*jsbridge.Listener
 }
 
 // dial opens a connection. deleted is called, and must not block, when the database is about to be deleted.
-func dial(ctx context.Context, factory *idb.Factory, name string, deleted func()) (*conn, error) {
+func dial(ctx context.Context, factory *idb.Factory, api *api, name string, deleted func()) (*conn, error) {
 	// Not ctx: the request goes on when that has ended, and the library would leave an upgrade half done. It listens until
 	// its context ends, if the request fails.
 	answered, settle := context.WithCancel(context.Background())
@@ -70,7 +70,7 @@ func dial(ctx context.Context, factory *idb.Factory, name string, deleted func()
 	if err != nil {
 		return nil, fromIDB(err)
 	}
-	return newConn(db, deleted), nil
+	return newConn(api, db, deleted), nil
 }
 
 // upgrade makes the object stores of a new database. An error that it returned would end the program, within the library;
@@ -87,8 +87,8 @@ func upgrade(db *idb.Database, _, _ uint) error {
 	return nil
 }
 
-func newConn(db js.Value, deleted func()) *conn {
-	c := &conn{db: db}
+func newConn(api *api, db js.Value, deleted func()) *conn {
+	c := &conn{api: api, db: db}
 	c.listeners = []*jsbridge.Listener{
 		// Another tab deletes the database, or opens it with a later version; go-indexeddb closes the connection.
 		jsbridge.Listen(db, "versionchange", func(event js.Value) {
@@ -116,8 +116,8 @@ func (c *conn) close() {
 
 // id reads what tells this incarnation of the database from others.
 func (c *conn) id(ctx context.Context, stall time.Duration) (id string, err error) {
-	err = c.transact(ctx, mode{store: metaStore, access: "readonly"}, stall, func(ctx context.Context, t *txn) error {
-		result, err := t.request(ctx, "get", idKey)
+	err = c.transact(ctx, newMode(metaStore, reading, ""), stall, func(ctx context.Context, t *txn) error {
+		result, err := t.request(ctx, t.api.get, idKey)
 		if err == nil && result.Type() == js.TypeString {
 			id = result.String()
 		}

@@ -36,16 +36,12 @@ func (db *Database) transact(ctx context.Context, access string, after stage, fn
 			return context.Cause(ctx)
 		}
 	}
-	m := mode{store: recordsStore, access: access}
-	if access == writing {
-		m.durability = string(db.opts.Durability)
-	}
 	return db.retry(ctx, func(ctx context.Context) error {
 		c, err := db.connection(ctx)
 		if err != nil {
 			return err
 		}
-		if err = c.transact(ctx, m, db.opts.StallTimeout, fn); err == nil {
+		if err = c.transact(ctx, db.modes[access], db.opts.StallTimeout, fn); err == nil {
 			err = db.step(after, nil)
 		}
 		if canRetry(err) {
@@ -84,6 +80,7 @@ func (db *Database) retry(ctx context.Context, fn func(context.Context) error) e
 type handle struct {
 	db      *Database
 	name    string
+	words   words
 	changed chan struct{} // holds one token while there may be something new
 	gate    gate.Gate
 }
@@ -124,7 +121,7 @@ type commit struct {
 }
 
 func (c *commit) attempt(ctx context.Context, t *txn) error {
-	keys, err := t.tail(ctx, c.name, c.from)
+	keys, err := t.tail(ctx, c.words, c.from)
 	if err != nil {
 		return err
 	}
@@ -136,7 +133,7 @@ func (c *commit) attempt(ctx context.Context, t *txn) error {
 	if len(keys) > 0 {
 		next = keys[len(keys)-1].Next()
 	}
-	tail, err := t.records(ctx, c.name, keys)
+	tail, err := t.records(ctx, c.words, keys)
 	if err != nil {
 		return err
 	}
@@ -151,7 +148,7 @@ func (c *commit) attempt(ctx context.Context, t *txn) error {
 	if err := c.db.step(beforeAppend, t); err != nil {
 		return err
 	}
-	if err := t.add(c.name, c.records, c.tag); err != nil {
+	if err := t.add(c.words, c.records, c.tag); err != nil {
 		return err
 	}
 	c.sent = true
@@ -171,20 +168,20 @@ func (c *commit) written(keys []key) bool {
 }
 
 // tail returns the keys of the records that hold positions of from or later, or store.ErrLost.
-func (t *txn) tail(ctx context.Context, log string, from store.Position) ([]key, error) {
+func (t *txn) tail(ctx context.Context, w words, from store.Position) ([]key, error) {
 	if from > store.MaxPosition+1 {
 		return nil, lost(from)
 	}
-	return t.tailFrom(ctx, log, from, 0)
+	return t.tailFrom(ctx, w, from, 0)
 }
 
 // tailFrom looks at the record that ends before from as well: without it, the log lost something.
-func (t *txn) tailFrom(ctx context.Context, log string, from store.Position, limit int) ([]key, error) {
-	lower := lowest(log)
+func (t *txn) tailFrom(ctx context.Context, w words, from store.Position, limit int) ([]key, error) {
+	lower := w.lowest
 	if from > 1 {
-		lower = holding(log, from-1)
+		lower = w.holding(from - 1)
 	}
-	keys, err := t.keys(ctx, lower, highest(log), limit)
+	keys, err := t.keys(ctx, lower, w.highest, limit)
 	switch {
 	case err != nil:
 		return nil, err
@@ -200,20 +197,6 @@ func lost(from store.Position) error {
 	return fmt.Errorf("%w: asked from position %d, the log ends before it", store.ErrLost, from)
 }
 
-// add writes records.
-func (t *txn) add(log string, records []store.Record, tag float64) error {
-	err := jsbridge.Do(func() {
-		for _, r := range records {
-			k := key{Record: r, size: len(r.Data), tag: tag}
-			t.send("add", jsbridge.Uint8Array(r.Data), k.js(log))
-		}
-	})
-	if err != nil {
-		return classify(err)
-	}
-	return nil
-}
-
 // Read implements store.Log.
 func (h *handle) Read(ctx context.Context, from store.Position, limit int) ([]store.Record, error) {
 	ctx, leave, err := h.gate.Enter(ctx)
@@ -223,7 +206,7 @@ func (h *handle) Read(ctx context.Context, from store.Position, limit int) ([]st
 	defer leave()
 	var records []store.Record
 	err = h.db.transact(ctx, reading, "", func(ctx context.Context, t *txn) (err error) {
-		records, err = t.read(ctx, h.name, max(from, 1), limit)
+		records, err = t.read(ctx, h.words, max(from, 1), limit)
 		return err
 	})
 	if err != nil {
@@ -232,25 +215,25 @@ func (h *handle) Read(ctx context.Context, from store.Position, limit int) ([]st
 	return records, nil
 }
 
-func (t *txn) read(ctx context.Context, log string, from store.Position, limit int) ([]store.Record, error) {
+func (t *txn) read(ctx context.Context, w words, from store.Position, limit int) ([]store.Record, error) {
 	if from > store.MaxPosition+1 {
 		return nil, lost(from)
 	}
 	var fit []key
 	total := 0
 	for next := from; ; next = fit[len(fit)-1].Next() {
-		keys, err := t.tailFrom(ctx, log, next, keyBatch)
+		keys, err := t.tailFrom(ctx, w, next, keyBatch)
 		if err != nil {
 			return nil, err
 		}
 		for _, k := range keys {
 			if total += k.size; len(fit) > 0 && total > limit {
-				return t.records(ctx, log, fit)
+				return t.records(ctx, w, fit)
 			}
 			fit = append(fit, k)
 		}
 		if len(keys) < keyBatch-1 { // one key may have been of the record before
-			return t.records(ctx, log, fit)
+			return t.records(ctx, w, fit)
 		}
 	}
 }
@@ -284,14 +267,15 @@ func (t *txn) replace(ctx context.Context, h *handle, old []store.Record, joined
 	if joined.First == 0 || last > store.MaxPosition {
 		return false, store.ErrReplaced
 	}
-	keys, err := t.keys(ctx, holding(h.name, joined.First), upTo(h.name, last), 0)
+	lower, upper := h.words.holding(joined.First), h.words.upTo(last)
+	keys, err := t.keys(ctx, lower, upper, 0)
 	if err != nil {
 		return false, err
 	}
 	if len(keys) != len(old) && !again {
 		return false, store.ErrReplaced
 	}
-	found, err := t.records(ctx, h.name, keys)
+	found, err := t.records(ctx, h.words, keys)
 	if err != nil {
 		return false, err
 	}
@@ -304,11 +288,11 @@ func (t *txn) replace(ctx context.Context, h *handle, old []store.Record, joined
 	if err := h.db.step(beforeReplace, t); err != nil {
 		return false, err
 	}
-	err = jsbridge.Do(func() { t.send("delete", keyRange(holding(h.name, joined.First), upTo(h.name, last))) })
+	err = jsbridge.Do(func() { t.send(t.api.remove, t.api.bound.Invoke(lower, upper)) })
 	if err != nil {
 		return false, classify(err)
 	}
-	return false, t.add(h.name, []store.Record{joined}, keys[len(keys)-1].tag)
+	return false, t.add(h.words, []store.Record{joined}, keys[len(keys)-1].tag)
 }
 
 // step lets a test interfere.

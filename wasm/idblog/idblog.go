@@ -92,6 +92,8 @@ type Database struct {
 	opts    Options
 	hook    func(stage, *txn) error // nil but in tests
 	factory *idb.Factory
+	api     *api
+	modes   map[string]mode // by kind of operation
 	gate    gate.Gate
 	writer  chan struct{} // holds a token while no transaction writes
 	opener  chan struct{} // holds a token while nobody opens a connection
@@ -125,7 +127,11 @@ func open(ctx context.Context, name string, opts Options, hook func(stage, *txn)
 		return nil, err
 	}
 	db := &Database{
-		name: name, opts: opts, hook: hook, factory: factory,
+		name: name, opts: opts, hook: hook, factory: factory, api: newAPI(),
+		modes: map[string]mode{
+			reading: newMode(recordsStore, reading, ""),
+			writing: newMode(recordsStore, writing, string(opts.Durability)),
+		},
 		writer: make(chan struct{}, 1), opener: make(chan struct{}, 1), handles: make(map[*handle]struct{}),
 	}
 	db.writer <- struct{}{}
@@ -162,7 +168,7 @@ func (db *Database) Log(ctx context.Context, name string) (store.Log, error) {
 	if err := store.CheckName(name); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	h := &handle{db: db, name: name, changed: make(chan struct{}, 1)}
+	h := &handle{db: db, name: name, words: db.api.words(name), changed: make(chan struct{}, 1)}
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.handles[h] = struct{}{}
@@ -199,8 +205,8 @@ func (db *Database) Drop(ctx context.Context, name string) error {
 		return fmt.Errorf("drop log: %w", err)
 	}
 	err = db.transact(ctx, writing, "", func(_ context.Context, t *txn) error {
-		t.send("delete", keyRange(lowest(name), highest(name)))
-		return nil
+		w := t.api.words(name)
+		return jsbridge.Do(func() { t.send(t.api.remove, t.api.bound.Invoke(w.lowest, w.highest)) })
 	})
 	if err != nil {
 		return fmt.Errorf("drop log %q: %w", name, err)
@@ -251,7 +257,7 @@ func (db *Database) connection(ctx context.Context) (*conn, error) {
 		"no answer for %v, another tab may keep the database from being deleted: close the other tabs of this site: %w",
 		db.opts.OpenTimeout, context.DeadlineExceeded))
 	defer cancel()
-	c, err := dial(ctx, db.factory, prefix+db.name, db.deleted)
+	c, err := dial(ctx, db.factory, db.api, prefix+db.name, db.deleted)
 	if err != nil {
 		return nil, err
 	}

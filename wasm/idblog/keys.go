@@ -5,7 +5,7 @@ package idblog
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"math"
 	"syscall/js"
 
@@ -30,85 +30,100 @@ const keyItems = 5
 
 func (k key) last() store.Position { return k.Next() - 1 }
 
-func (k key) js(log string) js.Value {
-	return js.ValueOf([]any{log, float64(k.last()), float64(k.First), k.size, k.tag})
+// errForeign tells of a key that this package does not write.
+var errForeign = errors.New("the database holds something else than logs: delete the data of this site")
+
+func (w words) key(k key) js.Value {
+	return w.api.arrayOf.Invoke(w.name, float64(k.last()), float64(k.First), k.size, k.tag)
 }
 
-// lowest is below all keys of a log.
-func lowest(log string) js.Value { return js.ValueOf([]any{log}) }
-
-// highest is above all keys of a log.
-func highest(log string) js.Value { return js.ValueOf([]any{log, []any{}}) }
-
 // holding is not above the key of the record that holds a position, and above those before it.
-func holding(log string, p store.Position) js.Value {
-	return js.ValueOf([]any{log, float64(p)})
+func (w words) holding(p store.Position) js.Value {
+	return w.api.arrayOf.Invoke(w.name, float64(p))
 }
 
 // upTo is above the key of the record that ends at a position, and below those after it.
-func upTo(log string, last store.Position) js.Value {
-	return js.ValueOf([]any{log, float64(last), []any{}})
-}
-
-func keyRange(lower, upper js.Value) js.Value {
-	return js.Global().Get("IDBKeyRange").Call("bound", lower, upper)
+func (w words) upTo(last store.Position) js.Value {
+	return w.api.arrayOf.Invoke(w.name, float64(last), w.api.arrayOf.Invoke())
 }
 
 // keys returns those in a range, at most limit unless that is 0.
 func (t *txn) keys(ctx context.Context, lower, upper js.Value, limit int) ([]key, error) {
-	args := []any{keyRange(lower, upper)}
+	args := []any{t.api.bound.Invoke(lower, upper)}
 	if limit > 0 {
 		args = append(args, limit)
 	}
-	list, err := t.request(ctx, "getAllKeys", args...)
+	list, err := t.request(ctx, t.api.getAllKeys, args...)
 	if err != nil {
 		return nil, err
 	}
-	return decodeKeys(list)
+	return t.api.decodeKeys(list)
 }
 
-// decodeKeys takes all numbers over in one go; the names become NaN.
-func decodeKeys(list js.Value) ([]key, error) {
+func (a *api) decodeKeys(list js.Value) ([]key, error) {
 	n := list.Length()
-	if n == 0 {
+	numbers := make([]float64, 0, n*keyItems)
+	switch {
+	case n == 0:
 		return nil, nil
-	}
-	numbers := js.Global().Get("Float64Array").Call("from", list.Call("flat"))
-	data, err := jsbridge.Bytes(numbers)
-	if err != nil {
-		return nil, err
-	}
-	if len(data) != n*keyItems*8 {
-		return nil, errForeign
+	case n == 1:
+		item := list.Index(0)
+		if item.Length() != keyItems {
+			return nil, errForeign
+		}
+		numbers = append(numbers, math.NaN())
+		for i := 1; i < keyItems; i++ {
+			numbers = append(numbers, number(item.Index(i)))
+		}
+	default: // all over the border in one go; the names become NaN
+		array := a.float64s.Invoke(a.flat.Invoke(list))
+		if array.Length() != n*keyItems {
+			return nil, errForeign
+		}
+		data := make([]byte, n*keyItems*8)
+		js.CopyBytesToGo(data, a.uint8s.New(array.Get("buffer")))
+		for ; len(data) > 0; data = data[8:] {
+			numbers = append(numbers, math.Float64frombits(binary.LittleEndian.Uint64(data)))
+		}
 	}
 	keys := make([]key, n)
 	for i := range keys {
-		var item [keyItems]float64
-		for j := range item {
-			item[j] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*(i*keyItems+j):]))
-		}
-		last, first, size := item[1], item[2], item[3]
-		if !(first >= 1 && last >= first && last-first < math.MaxUint32 && last <= float64(store.MaxPosition) && size >= 0 && size <= store.MaxData) {
-			return nil, errForeign
-		}
-		keys[i] = key{
-			Record: store.Record{First: store.Position(first), Span: uint32(last - first + 1)},
-			size:   int(size),
-			tag:    item[4],
+		if err := keys[i].set(numbers[i*keyItems:]); err != nil {
+			return nil, err
 		}
 	}
 	return keys, nil
 }
 
-// errForeign tells of a key that this package does not write.
-var errForeign = fmt.Errorf("the database holds something else than logs: delete the data of this site")
+func number(v js.Value) float64 {
+	if v.Type() != js.TypeNumber {
+		return math.NaN()
+	}
+	return v.Float()
+}
+
+func (k *key) set(numbers []float64) error {
+	last, first, size := numbers[1], numbers[2], numbers[3]
+	good := first >= 1 && last >= first && last-first < math.MaxUint32 && last <= float64(store.MaxPosition) &&
+		size >= 0 && size <= store.MaxData
+	if !good { // as they are all when one is NaN
+		return errForeign
+	}
+	*k = key{
+		Record: store.Record{First: store.Position(first), Span: uint32(last - first + 1)},
+		size:   int(size),
+		tag:    numbers[4],
+	}
+	return nil
+}
 
 // records returns those of keys, which are adjacent, with their data.
-func (t *txn) records(ctx context.Context, log string, keys []key) ([]store.Record, error) {
+func (t *txn) records(ctx context.Context, w words, keys []key) ([]store.Record, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	list, err := t.request(ctx, "getAll", keyRange(holding(log, keys[0].last()), upTo(log, keys[len(keys)-1].last())))
+	span := t.api.bound.Invoke(w.holding(keys[0].last()), w.upTo(keys[len(keys)-1].last()))
+	list, err := t.request(ctx, t.api.getAll, span)
 	if err != nil {
 		return nil, err
 	}
@@ -117,19 +132,40 @@ func (t *txn) records(ctx context.Context, log string, keys []key) ([]store.Reco
 	}
 	records := make([]store.Record, len(keys))
 	for i, k := range keys {
+		array := list.Index(i)
+		if !array.InstanceOf(t.api.uint8s) {
+			return nil, errForeign
+		}
 		records[i] = k.Record
-		if records[i].Data, err = jsbridge.Bytes(list.Index(i)); err != nil {
+		records[i].Data = make([]byte, k.size)
+		if n := js.CopyBytesToGo(records[i].Data, array); n != k.size || array.Length() != n {
 			return nil, errForeign
 		}
 	}
 	return records, nil
 }
 
+// add writes records.
+func (t *txn) add(w words, records []store.Record, tag float64) error {
+	err := jsbridge.Do(func() {
+		for _, r := range records {
+			k := key{Record: r, size: len(r.Data), tag: tag}
+			array := t.api.uint8s.New(len(r.Data))
+			js.CopyBytesToJS(array, r.Data)
+			t.send(t.api.add, array, w.key(k))
+		}
+	})
+	if err != nil {
+		return classify(err)
+	}
+	return nil
+}
+
 // names returns the logs that have records.
 func (t *txn) names(ctx context.Context) ([]string, error) {
 	var names []string
-	for above := js.ValueOf([]any{}); ; {
-		found, err := t.request(ctx, "getKey", js.Global().Get("IDBKeyRange").Call("lowerBound", above))
+	for above := t.api.arrayOf.Invoke(); ; {
+		found, err := t.request(ctx, t.api.getKey, t.api.lowerBound.Invoke(above))
 		if err != nil {
 			return nil, err
 		}
@@ -138,6 +174,6 @@ func (t *txn) names(ctx context.Context) ([]string, error) {
 		}
 		name := found.Index(0).String()
 		names = append(names, name)
-		above = highest(name)
+		above = t.api.words(name).highest
 	}
 }

@@ -14,11 +14,21 @@ import (
 
 // mode says what a transaction is for.
 type mode struct {
-	store, access, durability string
+	store, access js.Value // names
+	options       js.Value
+}
+
+func newMode(store, access, durability string) mode {
+	options := map[string]any{}
+	if durability != "" {
+		options["durability"] = durability
+	}
+	return mode{store: js.ValueOf(store), access: js.ValueOf(access), options: js.ValueOf(options)}
 }
 
 // txn is one transaction. Between two of its events nothing else may be waited for: it would end by itself.
 type txn struct {
+	api      *api
 	js       js.Value // IDBTransaction
 	store    js.Value // IDBObjectStore
 	stall    *time.Timer
@@ -54,34 +64,31 @@ func (c *conn) transact(ctx context.Context, m mode, limit time.Duration, fn fun
 }
 
 func (c *conn) begin(m mode, limit time.Duration) (*txn, error) {
-	t := &txn{limit: limit, results: make(chan js.Value, 1), finished: make(chan error, 1)}
+	t := &txn{api: c.api, limit: limit, results: make(chan js.Value, 1), finished: make(chan error, 1)}
 	err := jsbridge.Do(func() {
-		options := map[string]any{}
-		if m.durability != "" {
-			options["durability"] = m.durability
-		}
-		t.js = c.db.Call("transaction", m.store, m.access, options)
-		t.store = t.js.Call("objectStore", m.store)
+		t.js = t.api.transaction.Invoke(c.db, m.store, m.access, m.options)
+		t.store = t.api.objectStore.Invoke(t.js, m.store)
 	})
 	if err != nil {
 		return nil, classify(err)
 	}
 	t.events = jsbridge.NewFunc(t.event)
-	t.js.Set("oncomplete", t.events.Value)
-	t.js.Set("onabort", t.events.Value)
+	t.api.setProperty.Invoke(t.js, t.api.onComplete, t.events.Value)
+	t.api.setProperty.Invoke(t.js, t.api.onAbort, t.events.Value)
 	t.stall = time.NewTimer(limit)
 	return t, nil
 }
 
 // event is called for the awaited request, and for the end of the transaction.
 func (t *txn) event(_ js.Value, args []js.Value) any {
-	switch args[0].Get("type").String() {
-	case "success":
-		t.results <- args[0].Get("target").Get("result")
-	case "complete":
+	a := t.api
+	switch kind := a.getProperty.Invoke(args[0], a.kind); {
+	case kind.Equal(a.success):
+		t.results <- a.getProperty.Invoke(a.getProperty.Invoke(args[0], a.target), a.result)
+	case kind.Equal(a.complete):
 		t.end(nil)
-	case "abort":
-		if reason := t.js.Get("error"); reason.Truthy() {
+	default:
+		if reason := a.getProperty.Invoke(t.js, a.err); reason.Truthy() {
 			t.end(aborted(classify(jsbridge.FromJS(reason))))
 		} else {
 			t.end(&failure{err: errors.New("the browser aborted the transaction"), again: true})
@@ -104,13 +111,15 @@ func aborted(err error) error {
 }
 
 // send makes a request without waiting for it. Its failure ends the transaction.
-func (t *txn) send(method string, args ...any) { t.store.Call(method, args...) }
+func (t *txn) send(method js.Value, args ...any) js.Value {
+	return method.Invoke(append([]any{t.store}, args...)...)
+}
 
 // request makes a request and waits for its result. What it throws, and what it fails with, ends the transaction.
-func (t *txn) request(ctx context.Context, method string, args ...any) (js.Value, error) {
+func (t *txn) request(ctx context.Context, method js.Value, args ...any) (js.Value, error) {
 	err := jsbridge.Do(func() {
-		request := t.store.Call(method, args...)
-		request.Set("onsuccess", t.events.Value) // where it fails instead, the transaction ends
+		request := t.send(method, args...)
+		t.api.setProperty.Invoke(request, t.api.onSuccess, t.events.Value) // where it fails instead, the transaction ends
 	})
 	if err != nil {
 		return js.Undefined(), classify(err)
@@ -146,7 +155,7 @@ func (t *txn) stalled() error {
 
 // abort ends the transaction, unless it has ended or cannot be stopped any more, which it tells.
 func (t *txn) abort() bool {
-	return jsbridge.Do(func() { t.js.Call("abort") }) == nil
+	return jsbridge.Do(func() { t.api.abort.Invoke(t.js) }) == nil
 }
 
 // rollback aborts the transaction and waits until it has ended.
@@ -161,8 +170,8 @@ func (t *txn) rollback() {
 
 // complete commits and waits for the end, even when ctx ends, unless the transaction can still be aborted then.
 func (t *txn) complete(ctx context.Context) error {
-	if t.js.Get("commit").Truthy() {
-		_ = jsbridge.Do(func() { t.js.Call("commit") }) // throws where it has ended already, which finished tells
+	if t.api.commit.Truthy() {
+		_ = jsbridge.Do(func() { t.api.commit.Invoke(t.js) }) // throws where it has ended already, which finished tells
 	}
 	t.stall.Reset(t.limit)
 	select {
