@@ -27,3 +27,11 @@ func (db *Database) Connection() js.Value {
 	defer db.mu.Unlock()
 	return db.conn.db
 }
+
+// SetAdd makes fn what adds records; undefined puts back what did.
+func (db *Database) SetAdd(fn js.Value) {
+	if fn.IsUndefined() {
+		fn = newAPI().add
+	}
+	db.api.add = fn
+}

@@ -314,6 +314,57 @@ func TestAborted(t *testing.T) {
 	}
 }
 
+// TestQuota has the browser refuse commits in the two ways that it can: when the request is made, and when the transaction
+// ends.
+func TestQuota(t *testing.T) {
+	noLeak(t)
+	name := fresh(t)
+	full := js.Global().Get("DOMException").New("full", "QuotaExceededError")
+	refuse := func(js.Value) {}
+	db, err := idblog.OpenHooked(t.Context(), name, nil, func(stage string, txn js.Value) error {
+		if txn.Truthy() {
+			refuse(txn)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing(t, db)
+	log := openLog(t, db, "a")
+	old, err := commit(t.Context(), log, 1, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := db.Connection()
+	for way, how := range map[string]func(txn js.Value){
+		"on end": func(txn js.Value) {
+			js.Global().Get("Object").Call("defineProperty", txn, "error", map[string]any{"value": full})
+			txn.Call("abort")
+		},
+		"on request": func(js.Value) {
+			db.SetAdd(js.Global().Get("Function").New("e", "return () => { throw e }").Invoke(full))
+		},
+	} {
+		refuse = how
+		if _, err := commit(t.Context(), log, 1, "y"); !errors.Is(err, store.ErrQuota) || errors.Is(err, store.ErrUncertain) {
+			t.Errorf("commit refused %s: %v, want ErrQuota", way, err)
+		}
+		if err := log.Replace(t.Context(), old, []byte("longer")); !errors.Is(err, store.ErrQuota) {
+			t.Errorf("replace refused %s: %v, want ErrQuota", way, err)
+		}
+		refuse = func(js.Value) {}
+		db.SetAdd(js.Undefined())
+		if got := read(t, log); got != "x" {
+			t.Errorf("the log holds %q after commits were refused %s", got, way)
+		}
+	}
+	add(t, log, "y")
+	if got := read(t, log); got != "x y" || !db.Connection().Equal(before) {
+		t.Errorf("the log holds %q, on the same connection: %t", got, db.Connection().Equal(before))
+	}
+}
+
 // TestReplaceAgain loses the word of a replacement.
 func TestReplaceAgain(t *testing.T) {
 	noLeak(t)

@@ -57,7 +57,10 @@ func (c *conn) transact(ctx context.Context, m mode, limit time.Duration, fn fun
 	err = fn(ctx, t)
 	done = true
 	if err != nil {
-		t.rollback()
+		// The browser may have ended the transaction first, so that err only tells that it has ended.
+		if f := (*failure)(nil); errors.As(t.rollback(), &f) && f.undone && canRetry(err) {
+			return f
+		}
 		return err
 	}
 	return t.complete(ctx)
@@ -158,13 +161,15 @@ func (t *txn) abort() bool {
 	return jsbridge.Do(func() { t.api.abort.Invoke(t.js) }) == nil
 }
 
-// rollback aborts the transaction and waits until it has ended.
-func (t *txn) rollback() {
+// rollback aborts the transaction, waits until it has ended, and returns why it did.
+func (t *txn) rollback() error {
 	t.abort()
 	t.stall.Reset(t.limit)
 	select {
-	case <-t.finished:
+	case err := <-t.finished:
+		return err
 	case <-t.stall.C: // the connection is given up; events that come after all find room in their channels
+		return t.stalled()
 	}
 }
 
@@ -182,7 +187,7 @@ func (t *txn) complete(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	if t.abort() {
-		t.rollback()
+		_ = t.rollback() // the reason is ours
 		return &failure{err: context.Cause(ctx), undone: true}
 	}
 	select {
