@@ -155,16 +155,23 @@ func (c *commit) attempt(ctx context.Context, t *txn) error {
 	return nil
 }
 
-// written tells whether an earlier attempt was written after all, and where.
+// written tells whether an earlier attempt was written after all, and where. Another tab may have joined its records with
+// those before them since, which leaves the tag at the end.
 func (c *commit) written(keys []key) bool {
-	n := 0
+	end := store.Position(0)
 	for _, k := range keys {
-		if k.tag == c.tag && n < len(c.records) && k.Span == c.records[n].Span {
-			c.records[n].First = k.First
-			n++
+		if k.tag == c.tag {
+			end = k.Next()
 		}
 	}
-	return n > 0
+	if end == 0 {
+		return false
+	}
+	for i := len(c.records) - 1; i >= 0; i-- {
+		end -= store.Position(c.records[i].Span)
+		c.records[i].First = end
+	}
+	return true
 }
 
 // tail returns the keys of the records that hold positions of from or later, or store.ErrLost.

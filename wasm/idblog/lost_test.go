@@ -164,6 +164,41 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// TestUncertainThenJoined loses the word of a commit, whose records another tab then joins with those before them.
+func TestUncertainThenJoined(t *testing.T) {
+	noLeak(t)
+	name := fresh(t)
+	other := openLog(t, open(t, name, nil), "a")
+	add(t, other, "first")
+	broken := 1
+	db, err := idblog.OpenHooked(t.Context(), name, nil, func(stage string, _ js.Value) error {
+		if stage != "after append" || broken == 0 {
+			return nil
+		}
+		broken--
+		all, err := other.Read(t.Context(), 1, 1<<20)
+		if err != nil {
+			return err
+		}
+		if err := other.Replace(t.Context(), all[:2], []byte("first x")); err != nil {
+			return err
+		}
+		return idblog.ErrAgain
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing(t, db)
+	added, err := commit(t.Context(), openLog(t, db, "a"), 1, "x", "y")
+	want := []store.Record{{First: 2, Span: 1, Data: []byte("x")}, {First: 3, Span: 1, Data: []byte("y")}}
+	if err != nil || !store.Same(added, want) {
+		t.Errorf("commit: %v, %v, want %v", added, err, want)
+	}
+	if got := read(t, other); got != "first x y" {
+		t.Errorf("the log holds %q", got)
+	}
+}
+
 // TestReplaceAgain loses the word of a replacement.
 func TestReplaceAgain(t *testing.T) {
 	noLeak(t)
