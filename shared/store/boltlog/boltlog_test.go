@@ -34,7 +34,7 @@ var errCrashed = errors.New("crashed")
 func TestConformance(t *testing.T) {
 	for name, opts := range map[string]*boltlog.Options{
 		"strict":       nil,
-		"relaxed":      {Durability: store.Relaxed},
+		"relaxed":      {Durability: store.Relaxed, SyncInterval: time.Hour},
 		"busy flusher": {Durability: store.Relaxed, SyncInterval: time.Microsecond},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestConformance(t *testing.T) {
 
 func medium(t *testing.T, opts *boltlog.Options) *logtest.Medium {
 	dir := t.TempDir()
-	return &logtest.Medium{
+	m := &logtest.Medium{
 		Open: func(t *testing.T) store.Database {
 			db, err := boltlog.Open(dir, opts)
 			if err != nil {
@@ -53,7 +53,7 @@ func medium(t *testing.T, opts *boltlog.Options) *logtest.Medium {
 			}
 			return db
 		},
-		// What a process leaves that is killed at a stage are the files as they are then.
+		// What a process leaves that is killed at a stage are the files as they are then, all at one moment.
 		CrashAt: func(t *testing.T, stage logtest.Stage) store.Database {
 			whole, left, crashed := dir, t.TempDir(), new(atomic.Bool)
 			db, err := boltlog.OpenHooked(dir, opts, func(s string) error {
@@ -82,6 +82,10 @@ func medium(t *testing.T, opts *boltlog.Options) *logtest.Medium {
 			return db
 		},
 	}
+	if opts != nil && opts.SyncInterval < time.Second {
+		m.CrashAt = nil // a flush while the files are copied would leave what no crash does; TestKill has that case
+	}
+	return m
 }
 
 // crashing is a database that answers errors once its hook has said so.
