@@ -63,7 +63,8 @@ func (o *Options) withDefaults() Options {
 }
 
 // Collection is one replica's copy of a set of documents. All methods may be called concurrently. After Close they answer
-// net.ErrClosed, reads excepted, which go on from memory.
+// net.ErrClosed, reads excepted, which go on from memory. If the log loses what it held (the browser evicted it, somebody deleted it or put an
+// older copy in its place), the collection ends by itself, and writes answer store.ErrLost: open it anew.
 type Collection struct {
 	name string
 	opts Options

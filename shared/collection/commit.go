@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"net"
 	"slices"
 
 	"github.com/shoaldb/shoal/shared/document"
@@ -51,7 +50,7 @@ func (c *Collection) submit(ctx context.Context, size int, run func(t *tx) error
 		return nil, context.Cause(ctx)
 	case <-c.done:
 		c.room.Release(o.size)
-		return nil, net.ErrClosed
+		return nil, context.Cause(c.ctx)
 	}
 }
 
@@ -66,7 +65,7 @@ func (c *Collection) wait(o *op) error {
 	case err := <-o.done: // it made it into the last commit
 		return err
 	default:
-		return net.ErrClosed
+		return context.Cause(c.ctx)
 	}
 }
 
@@ -112,6 +111,7 @@ func (c *Collection) commit(ops []*op) {
 		changes = append(changes, more...)
 	}
 	c.announce(changes)
+	c.lost(err)
 	for _, o := range ops {
 		if o.err == nil {
 			o.err = err
@@ -169,6 +169,15 @@ func holds(tail []store.Record, appends []store.Append) bool {
 	})
 }
 
+// lost ends the collection if err says that the log no longer holds what it held: evicted, deleted, or put back under our feet. What is in memory
+// must not be written to what is there now.
+func (c *Collection) lost(err error) {
+	if errors.Is(err, store.ErrLost) {
+		c.opts.Logger.Error("log lost its records", "collection", c.name, "error", err)
+		c.cancel(err)
+	}
+}
+
 // follow takes in what other handles appended.
 func (c *Collection) follow() {
 	for {
@@ -181,6 +190,7 @@ func (c *Collection) follow() {
 			changes, err = c.apply(records)
 		}
 		c.announce(changes)
+		c.lost(err)
 		if err != nil {
 			if c.ctx.Err() == nil {
 				c.opts.Logger.Error("read log", "collection", c.name, "error", err)
