@@ -28,8 +28,8 @@ type pair struct{ local, remote document.Dot }
 // Clash is a conflict that came up.
 type Clash struct {
 	Local, Remote document.Entry
-	Base          *document.Entry // what both were made from; nil if it is not held any more, or nobody asked for it
-	Result        document.Entry  // the version held since
+	Bases         []*document.Entry // what both were made from, as far as it is held and a handler asked for it; see Conflict
+	Result        document.Entry    // the version held since
 }
 
 // Accepted tells what became of an Incoming.
@@ -161,15 +161,20 @@ func (a *acceptance) take(e *document.Entry) {
 func (a *acceptance) conflict(local, remote *document.Entry) {
 	result := a.settle(local, remote)
 	if result == nil {
-		a.open = append(a.open, Clash{Local: *local, Remote: *remote, Base: a.tx.mem.base(local, remote, a.tx.known, a.in.Seen)})
+		a.open = append(a.open, Clash{Local: *local, Remote: *remote, Bases: a.tx.mem.bases(local, remote, a.tx.known, a.in.Seen)})
 		return
 	}
-	a.know(remote.Dot)
-	if result != local {
+	switch result {
+	case local:
+		a.know(remote.Dot)
+	case remote:
+		a.take(remote)
+	default:
+		a.tx.putKept(remote) // the next conflict may need it as a base
 		a.take(result)
 	}
 	r := a.in.resolved[pair{local.Dot, remote.Dot}]
-	a.clashes = append(a.clashes, Clash{Local: *local, Remote: *remote, Base: r.base, Result: *result})
+	a.clashes = append(a.clashes, Clash{Local: *local, Remote: *remote, Bases: r.bases, Result: *result})
 }
 
 // settle returns the version that comes out of a conflict: one of the two, or a new write over both; nil if the handler has

@@ -6,11 +6,12 @@ import (
 	"sync"
 
 	"github.com/shoaldb/shoal/shared/document"
+	"github.com/shoaldb/shoal/shared/store"
 )
 
-// A conflict handler can tell what each side changed only if it has the version that both were made from. A replica that is
-// away may come back with a change of a version that it had when it left. So, of the versions that were replaced, those are
-// kept that a known replica has and whose successor it does not have, as far as it has told.
+// A conflict handler can tell what each side changed only if it has the version that both were made from. Another replica may come
+// with a change of any version that it was sent and that it has not said to know the successor of. So, of the versions that were
+// replaced, those are kept; for replicas that are away, too.
 
 // acquaintances is what other replicas said to know, for those met last.
 type acquaintances struct {
@@ -22,22 +23,23 @@ type acquaintances struct {
 type acquaintance struct {
 	replica document.ReplicaID
 	told    *document.Knowledge
+	upTo    store.Position // it may have been sent what stands before this in the log
 }
 
 // maxMet is how many replicas are remembered. Who was met longest ago is forgotten first.
 const maxMet = 64
 
-// note takes in what r said to know.
-func (q *acquaintances) note(r document.ReplicaID, told *document.Knowledge) {
+// note takes in what a replica said to know.
+func (q *acquaintances) note(a acquaintance) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if i := slices.IndexFunc(q.list, func(a acquaintance) bool { return a.replica == r }); i >= 0 {
-		if old := q.list[i].told; old.CoversAll(told) {
-			told = old // by a record of the log, which is older than what the session heard
+	if i := slices.IndexFunc(q.list, func(o acquaintance) bool { return o.replica == a.replica }); i >= 0 {
+		if old := q.list[i].told; old.CoversAll(a.told) {
+			a.told = old // a is of the log, which is behind what the session heard
 		}
 		q.list = slices.Delete(q.list, i, i+1)
 	}
-	q.list = append(q.list, acquaintance{r, told})
+	q.list = append(q.list, a)
 	if len(q.list) > maxMet {
 		q.list = slices.Delete(q.list, 0, 1)
 	}
@@ -62,14 +64,17 @@ func (q *acquaintances) confirmed(self document.ReplicaID) (n uint64) {
 	return n
 }
 
-// misses reports whether any of them knows the write had and not the write lacks.
-func (q *acquaintances) misses(had, lacks document.Dot) bool {
+// need reports whether any of them may come with a change of v, which was replaced by successor.
+func (q *acquaintances) need(v *version, successor document.Dot) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return slices.ContainsFunc(q.list, func(a acquaintance) bool {
-		return a.told.Covers(had) && !a.told.Covers(lacks)
+		return !a.told.Covers(successor) && (v.pos < a.upTo || a.told.Covers(v.Dot))
 	})
 }
+
+// maxPast is how many replaced versions of one document are kept at most: of more, the earliest and the latest.
+const maxPast = 32
 
 // stillNeeded returns the chain of replaced versions that begins with v, without those that no known replica may come back with a
 // change of. successor is what took the place of v.
@@ -78,11 +83,12 @@ func (m *memory) stillNeeded(v *version, successor document.Dot) *version {
 		return v
 	}
 	var first *version
-	end := &first
+	end, n := &first, 0
 	for v != nil {
 		next := v.past
-		if m.met.misses(v.Dot, successor) {
+		if m.met.need(v, successor) && (n < maxPast || next == nil) {
 			*end, end = v, &v.past
+			n++
 		}
 		v, successor = next, v.Dot
 	}
@@ -100,30 +106,28 @@ func (m *memory) sweepBases() {
 	}
 }
 
-// base returns the version that both of two conflicting ones were made from, or nil if it is not held any more. It is one that
-// both sides know, named as the base of either; if both bases are such, the earlier.
-func (m *memory) base(local, remote *document.Entry, known, seen *document.Knowledge) *document.Entry {
-	var base *document.Entry
-	for _, d := range []document.Dot{local.Base, remote.Base} {
-		if d.IsZero() || !known.Covers(d) || !seen.Covers(d) {
-			continue
-		}
-		for v := m.docs[local.ID]; v != nil; v = v.past {
-			if v.Dot == d && (base == nil || v.Compare(base) < 0) {
-				base = &v.Entry
-			}
+// bases returns the versions that both of two conflicting ones were made from, as far as they are held, the earlier first: those that
+// one names as its base and that both sides know.
+func (m *memory) bases(local, remote *document.Entry, known, seen *document.Knowledge) []*document.Entry {
+	var bases []*document.Entry
+	for v := m.docs[local.ID]; v != nil; v = v.past {
+		if (v.Dot == local.Base || v.Dot == remote.Base) && known.Covers(v.Dot) && seen.Covers(v.Dot) {
+			bases = append(bases, &v.Entry)
 		}
 	}
-	return base
+	slices.SortFunc(bases, (*document.Entry).Compare)
+	return bases
 }
 
-// Hear takes in what replica r has told to know. It counts at once; Part stores it.
-func (c *Collection) Hear(r document.ReplicaID, told *document.Knowledge) { c.mem.met.note(r, told) }
+// Hear takes in what replica r has told to know, in a session that goes on. It counts at once; Part stores it.
+func (c *Collection) Hear(r document.ReplicaID, told *document.Knowledge) {
+	c.mem.met.note(acquaintance{r, told, store.MaxPosition})
+}
 
 // Part stores what replica r has told to know, at the end of a session with it. It blocks until that is done.
 func (c *Collection) Part(r document.ReplicaID, told *document.Knowledge) {
 	err := c.do(context.Background(), 0, func(t *tx) error {
-		t.state.told = map[document.ReplicaID]*document.Knowledge{r: told}
+		t.state.told = append(t.state.told, acquaintance{r, told, t.mem.next})
 		return nil
 	})
 	if err != nil {

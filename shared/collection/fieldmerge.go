@@ -2,14 +2,14 @@ package collection
 
 import (
 	"context"
-
-	"github.com/tidwall/gjson"
+	"slices"
 )
 
-// FieldMerge is a Handler that merges two versions field by field, at the top level of the documents: a field that one side changed, compared with the
-// version that both were made from, is taken from that side; one that both changed from the later version. A field that one side
-// took out and the other left alone is gone. If the common version is not held any more, every field is taken from
-// the later version that has it, else from the earlier. If one side deleted the document, the later version wins as a whole.
+// FieldMerge is a Handler that merges two versions field by field, at the top level of the documents: a field that only one side
+// changed, compared with what both were made from, is taken from that side; one that both changed from the later version. A
+// field that one side took out and the other left alone is gone. If what both were made from is not held any more, every field is
+// taken from the later version that has it, else from the earlier. If one side deleted the document, the later version wins as a
+// whole.
 type FieldMerge struct{}
 
 var _ Handler = FieldMerge{}
@@ -32,42 +32,50 @@ func (FieldMerge) Resolve(_ context.Context, c Conflict) (Content, error) {
 	if err != nil {
 		return Content{}, err
 	}
-	var base object
-	if c.Assumed != nil && !c.Assumed.Deleted {
-		if base, err = parseObject(c.Assumed.Body); err != nil {
+	var bases bases
+	for _, b := range c.Bases {
+		if b.Deleted {
+			continue
+		}
+		o, err := parseObject(b.Body)
+		if err != nil {
 			return Content{}, err
 		}
+		bases = append(bases, o)
 	}
 	var out object
 	for _, f := range later {
-		if keep, ok := mergeField(f, earlier, base); ok {
+		if keep, ok := bases.merge(f, earlier); ok {
 			out = append(out, keep)
 		}
 	}
 	for _, f := range earlier {
-		if later.index(f.name) >= 0 {
-			continue
-		}
-		if was, ok := base.get(f.name); !ok || !equalValue(was, f.value) {
-			out = append(out, f) // added or changed by the earlier side, of which the later did not know
+		// Added or changed by the earlier side; else the later has taken it out.
+		if later.index(f.name) < 0 && !bases.have(f) {
+			out = append(out, f)
 		}
 	}
 	return Content{Body: out.encode()}, nil
 }
 
-// mergeField returns what becomes of a field that the later version has.
-func mergeField(later field, earlier, base object) (field, bool) {
-	was, existed := base.get(later.name)
-	unchanged := existed && equalValue(was, later.value)
-	switch i := earlier.index(later.name); {
-	case i >= 0 && unchanged:
-		return earlier[i], true
-	case i < 0 && unchanged:
-		return field{}, false // taken out by the earlier side
-	}
-	return later, true
+// bases is what two versions were made from.
+type bases []object
+
+// have reports whether a field is in one of them as it is.
+func (b bases) have(f field) bool {
+	return slices.ContainsFunc(b, func(o object) bool {
+		was, ok := o.get(f.name)
+		return ok && equalJSON([]byte(was.Raw), []byte(f.value.Raw))
+	})
 }
 
-func equalValue(a, b gjson.Result) bool {
-	return equalJSON([]byte(a.Raw), []byte(b.Raw))
+// merge returns what becomes of a field that the later version has.
+func (b bases) merge(later field, earlier object) (field, bool) {
+	if !b.have(later) {
+		return later, true
+	}
+	if i := earlier.index(later.name); i >= 0 {
+		return earlier[i], true
+	}
+	return field{}, false // taken out by the earlier side
 }

@@ -23,6 +23,9 @@ type Conflict struct {
 	Real    Content  // "realMasterState": the later version
 	New     Content  // "newDocumentState": the earlier one
 	Assumed *Content // "assumedMasterState": what both were made from; nil if it is not held here any more
+	// Bases is Assumed and, if both sides have merged before, each with what the other had then, another that both were made from.
+	// A field that is as in either was not changed since.
+	Bases []Content
 }
 
 // Handler resolves the conflicts of a collection. What it answers must depend on its arguments alone. It may take its time, but as
@@ -39,19 +42,19 @@ type Handler interface {
 type resolution struct {
 	Content
 	keepsGreater bool
-	base         *document.Entry
+	bases        []*document.Entry
 }
 
 // ask puts a conflict to the handler.
 func (c *Collection) ask(ctx context.Context, clash *Clash) (resolution, error) {
 	lo, hi := document.Order(&clash.Local, &clash.Remote)
 	conflict := Conflict{ID: hi.ID, Real: contentOf(hi), New: contentOf(lo)}
-	if clash.Base != nil {
-		assumed := contentOf(clash.Base)
-		conflict.Assumed = &assumed
+	for _, b := range clash.Bases {
+		conflict.Bases = append(conflict.Bases, contentOf(b))
+		conflict.Assumed = &conflict.Bases[0]
 	}
 	h := c.opts.Handler
-	r := resolution{base: clash.Base}
+	r := resolution{bases: clash.Bases}
 	var err error
 	if r.keepsGreater, err = h.Equal(ctx, conflict.Real, conflict.New); err != nil || r.keepsGreater {
 		return r, err

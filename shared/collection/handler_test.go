@@ -32,7 +32,11 @@ func TestFieldMerge(t *testing.T) {
 		{"later deletes", ptr(body(`{"id":"1"}`)), gone, body(`{"id":"1","a":1}`), gone},
 		{"earlier deletes", ptr(body(`{"id":"1"}`)), body(`{"id":"1","a":1}`), gone, body(`{"id":"1","a":1}`)},
 	} {
-		got, err := FieldMerge{}.Resolve(t.Context(), Conflict{ID: "1", Real: c.later, New: c.earlier, Assumed: c.base})
+		var base []Content
+		if c.base != nil {
+			base = append(base, *c.base)
+		}
+		got, err := FieldMerge{}.Resolve(t.Context(), Conflict{ID: "1", Real: c.later, New: c.earlier, Bases: base})
 		if err != nil || got.Deleted != c.want.Deleted || string(got.Body) != string(c.want.Body) {
 			t.Errorf("%s: %s %v, %v, want %s", c.name, got.Body, got.Deleted, err, c.want.Body)
 		}
@@ -112,7 +116,7 @@ func TestBaseOfAConflictIsKeptWhileNeeded(t *testing.T) {
 	theirs := document.Entry{ID: "1", Dot: document.Dot{Replica: p.id, Counter: 1}, Base: first.Dot, Time: first.Time + 1, Body: []byte(`{"id":"1","a":0,"b":5}`)}
 	p.known.Add(theirs.Dot)
 	got, err := c.Accept(ctx, p.frame(theirs))
-	if err != nil || len(got.Clashes) != 1 || got.Clashes[0].Base == nil || got.Clashes[0].Base.Dot != first.Dot {
+	if err != nil || len(got.Clashes) != 1 || len(got.Clashes[0].Bases) != 1 || got.Clashes[0].Bases[0].Dot != first.Dot {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if len(h.asked) != 1 || h.asked[0].Assumed == nil || string(h.asked[0].Assumed.Body) != `{"id":"1","a":0,"b":0}` {
@@ -159,9 +163,13 @@ func TestBaseSkipsWhatNobodyWasTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got := patch(); got != theirs {
+		t.Fatalf("shared, but not sent: base %v, want %v", got, theirs)
+	}
 	for range 2 {
+		c.View(func(v View) { v.Sent("1") })
 		if own, got := entryOf(c, "1").Dot, patch(); got != own {
-			t.Fatalf("shared: base %v, want %v", got, own)
+			t.Fatalf("sent: base %v, want %v", got, own)
 		}
 	}
 	stop()

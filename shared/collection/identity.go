@@ -144,13 +144,13 @@ func (t *tx) renew() error {
 	t.known.Cut(old, keep)
 	t.tell = true
 	mine := func(e *document.Entry) bool { return e.Dot.Replica == old && e.Dot.Counter > keep }
-	for _, id := range slices.Clone(t.order) {
-		if e := t.written[id].Entry; mine(e) {
+	for _, e := range slices.Clone(t.order) {
+		if t.written[e.ID] == e && mine(e) {
 			t.rename(e, old, keep)
 		}
 	}
 	for _, v := range t.mem.order {
-		if _, ok := t.written[v.ID]; !ok && !v.dead && mine(&v.Entry) {
+		if t.written[v.ID] == nil && !v.dead && mine(&v.Entry) {
 			t.rename(&v.Entry, old, keep)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/shoaldb/shoal/shared/block"
 	"github.com/shoaldb/shoal/shared/document"
@@ -14,8 +15,9 @@ import (
 type version struct {
 	document.Entry
 	pos  store.Position
-	dead bool     // a later version took its place
-	past *version // of a document's current version: the one before, then the one before that; see bases.go
+	dead bool        // a later version took its place
+	sent atomic.Bool // put into a frame by this process
+	past *version    // of a document's current version: the one before, then the one before that; see bases.go
 }
 
 // memory is what the log holds, in memory.
@@ -105,7 +107,7 @@ func (m *memory) applyRecord(r store.Record, known *document.Knowledge, changes 
 			continue
 		}
 		v := &versions[i]
-		*v = version{Entry: entries[i].Entry, pos: pos}
+		v.Entry, v.pos = entries[i].Entry, pos
 		changes = append(changes, m.put(v, known))
 	}
 	return changes, nil
@@ -125,8 +127,8 @@ func (m *memory) applyState(s *state, known *document.Knowledge) {
 	}
 	maps.Copy(m.cursors, s.cursors)
 	maps.Copy(m.marks, s.marks)
-	for r, k := range s.told {
-		m.met.note(r, k)
+	for _, a := range s.told {
+		m.met.note(a)
 	}
 	if s.shared.set {
 		m.shared = s.shared
@@ -172,9 +174,4 @@ func (m *memory) since(from store.Position) []*version {
 		return 0
 	})
 	return m.order[i:]
-}
-
-// isShared reports whether anybody may have been told of v.
-func (m *memory) isShared(v *version) bool {
-	return m.shared.open || v.pos < m.shared.upTo
 }

@@ -90,6 +90,9 @@ func (v View) Get(id string) (*document.Entry, store.Position) {
 	return &d.Entry, d.pos
 }
 
+// Sent notes that the current version of a document is being put into a frame.
+func (v View) Sent(id string) { v.mem.docs[id].sent.Store(true) }
+
 // Placed is an entry at its place in the log.
 type Placed struct {
 	*document.Entry                // stays as it is

@@ -2,14 +2,18 @@ package collection
 
 import "context"
 
-// Share notes, durably, that from now on others may learn of the versions held here. It comes before the first of them is sent; a
-// write after it names the version that it replaces as its base, even if that is an own one. The function that it returns
-// undoes it, and blocks until that is stored as well; every Share needs its stop.
+// Share notes, durably, that from now on others may learn of the versions held here; View.Sent says of which. It comes before
+// the first of them is sent. A write that replaces an own version names that one as its base if others may know it, else what that one
+// was made from. The function that Share returns undoes it, and blocks until that is stored; every Share needs its stop.
 func (c *Collection) Share(ctx context.Context) (stop func(), err error) {
-	c.shares.Add(1)
+	first := c.shares.Add(1) == 1
 	err = c.do(ctx, 0, func(t *tx) error {
-		if !t.mem.shared.open {
-			t.state.shared = shared{set: true, open: true, upTo: t.mem.shared.upTo}
+		old := t.mem.shared
+		if first && old.open {
+			old.upTo = t.mem.next // by a process that ended without notice
+		}
+		if first || !old.open {
+			t.state.shared = shared{set: true, open: true, upTo: old.upTo}
 		}
 		return nil
 	})
@@ -31,7 +35,13 @@ func (c *Collection) unshare() {
 		return nil
 	})
 	if err != nil {
-		// All own versions go on counting as shared, which is safe: conflicts only find fewer common bases.
+		// All own versions go on counting as known, which is safe: conflicts only find fewer common bases.
 		c.opts.Logger.Debug("note that nothing is shared", "collection", c.name, "error", err)
 	}
+}
+
+// mayBeKnown reports whether anybody else may know v, an own version.
+func (c *Collection) mayBeKnown(v *version) bool {
+	elsewhere := c.mem.shared.open && c.shares.Load() == 0 // another tab has the sessions
+	return v.sent.Load() || v.pos < c.mem.shared.upTo || elsewhere
 }

@@ -24,13 +24,13 @@ type state struct {
 	cursors map[document.ReplicaID]store.Position // how far the logs of others were read
 	shared  shared                                // which own entries others may know of
 	marks   map[document.ReplicaID]marks
-	told    map[document.ReplicaID]*document.Knowledge // what others said to know when they were last met
+	told    []acquaintance // what others said to know when they were last met
 }
 
 // shared tells which own entries may have been put into a frame to anybody.
 type shared struct {
 	set  bool           // the field is there
-	open bool           // a session may be sending at this moment: all of them
+	open bool           // a process has a session, and knows itself what it sends; of what others know nothing
 	upTo store.Position // those at positions before this one
 }
 
@@ -82,8 +82,8 @@ func encodeState(s state) []byte {
 		m := s.marks[r]
 		field(tagMarks, m.received.AppendTo(m.given.AppendTo(m.confirmed.AppendTo(r[:]))))
 	}
-	for _, r := range slices.SortedFunc(maps.Keys(s.told), document.ReplicaID.Compare) {
-		field(tagTold, s.told[r].AppendTo(r[:]))
+	for _, a := range s.told {
+		field(tagTold, a.told.AppendTo(binary.AppendUvarint(a.replica[:], uint64(a.upTo))))
 	}
 	copy(b, stateMagic)
 	binary.LittleEndian.PutUint32(b[len(stateMagic):], crc32.Checksum(b[headerSize:], castagnoli))
@@ -136,15 +136,11 @@ func (s *state) field(tag uint64, p []byte) (err error) {
 	case tagShared:
 		s.shared = shared{set: true, open: f.uvarint() == 1, upTo: store.Position(f.uvarint())}
 	case tagTold:
-		r := f.replica()
-		k, rest, err := document.DecodeKnowledge(f.b)
-		if err != nil {
+		a := acquaintance{replica: f.replica(), upTo: store.Position(f.uvarint())}
+		if a.told, f.b, err = document.DecodeKnowledge(f.b); err != nil {
 			return fmt.Errorf("%w: %w", errState, err)
 		}
-		if s.told == nil {
-			s.told = make(map[document.ReplicaID]*document.Knowledge)
-		}
-		s.told[r], f.b = k, rest
+		s.told = append(s.told, a)
 	case tagMarks:
 		if s.marks == nil {
 			s.marks = make(map[document.ReplicaID]marks)

@@ -11,8 +11,9 @@ import (
 type tx struct {
 	c       *Collection
 	mem     *memory
-	written map[string]written
-	order   []string // keys of written in the order of their writes; those written again stand in it more than once
+	written map[string]*document.Entry
+	order   []*document.Entry        // what was written, in that order, also what was replaced again
+	keep    map[*document.Entry]bool // of order: replaced again, but to be stored all the same
 	known   *document.Knowledge
 	self    document.ReplicaID
 	counter uint64             // of self's last write
@@ -21,16 +22,11 @@ type tx struct {
 	tell    bool // known covers more than the entries of the log and of this commit tell
 }
 
-type written struct {
-	*document.Entry
-	at int // in order
-}
-
 func newTx(c *Collection) *tx {
 	return &tx{
 		c:       c,
 		mem:     &c.mem,
-		written: make(map[string]written),
+		written: make(map[string]*document.Entry),
 		known:   c.mem.known.Clone(),
 		self:    c.mem.self,
 		counter: c.mem.known.Last(c.mem.self),
@@ -40,8 +36,8 @@ func newTx(c *Collection) *tx {
 
 // get returns the current version of a document, nil if there never was one.
 func (t *tx) get(id string) *document.Entry {
-	if w, ok := t.written[id]; ok {
-		return w.Entry
+	if e := t.written[id]; e != nil {
+		return e
 	}
 	if v := t.mem.docs[id]; v != nil {
 		return &v.Entry
@@ -57,7 +53,7 @@ func (t *tx) write(e document.Entry, old *document.Entry) *document.Entry {
 		e.Base = t.baseOf(old)
 	}
 	e.Time = last.Next(t.c.opts.Now())
-	if w, ok := t.written[e.ID]; ok && w.Dot.Replica == t.self {
+	if w := t.written[e.ID]; w != nil && w.Dot.Replica == t.self && !t.keep[w] {
 		e.Dot = w.Dot // nobody can ever see the version that had it before
 	} else {
 		e.Dot = t.nextDot()
@@ -77,12 +73,21 @@ func (t *tx) nextDot() document.Dot {
 
 // put makes e the current version of its document.
 func (t *tx) put(e *document.Entry) {
-	if w, ok := t.written[e.ID]; ok && w.Dot != e.Dot {
+	if w := t.written[e.ID]; w != nil && w.Dot != e.Dot && !t.keep[w] {
 		t.tell = true // no record will have the dot of the version before
 	}
-	t.written[e.ID] = written{e, len(t.order)}
-	t.order = append(t.order, e.ID)
+	t.written[e.ID] = e
+	t.order = append(t.order, e)
 	t.known.Add(e.Dot)
+}
+
+// putKept is put for a version that is to be stored even if it is replaced in this commit.
+func (t *tx) putKept(e *document.Entry) {
+	t.put(e)
+	if t.keep == nil {
+		t.keep = make(map[*document.Entry]bool)
+	}
+	t.keep[e] = true
 }
 
 // baseOf returns the dot by which others may know old, which a user's write is about to replace: its own if it may have been
@@ -91,7 +96,7 @@ func (t *tx) baseOf(old *document.Entry) document.Dot {
 	if old.Dot.Replica != t.self {
 		return old.Dot
 	}
-	if t.written[old.ID].Entry == old || !t.mem.isShared(t.mem.docs[old.ID]) {
+	if t.written[old.ID] == old || !t.c.mayBeKnown(t.mem.docs[old.ID]) {
 		return old.Base
 	}
 	return old.Dot
@@ -127,13 +132,12 @@ func (t *tx) appends() []store.Append {
 			entries, size = entries[:0], 0
 		}
 	}
-	for i, id := range t.order {
-		w := t.written[id]
-		if w.at != i {
+	for _, e := range t.order {
+		if t.written[e.ID] != e && !t.keep[e] {
 			continue
 		}
-		entries = append(entries, block.Placed{Entry: *w.Entry, Offset: uint32(len(entries))})
-		if size += block.Size(w.Entry); size >= block.Target {
+		entries = append(entries, block.Placed{Entry: *e, Offset: uint32(len(entries))})
+		if size += block.Size(e); size >= block.Target {
 			flush()
 		}
 	}

@@ -108,6 +108,8 @@ func (c *channel) run(ctx context.Context, theirs *protocol.Open) {
 		err = nil
 	case c.pool.ctx.Err() != nil:
 		err = nil
+	case errors.Is(err, errRefused):
+		err, again = protocol.Faultf(protocol.FaultRefused, "%v", err), never
 	default:
 		c.pool.report(c.link.conn.Peer(), err)
 	}

@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,7 +156,7 @@ func TestCostOfJoining(t *testing.T) {
 
 func TestCostOfAllEditingOne(t *testing.T) {
 	for _, handler := range []collection.Handler{nil, collection.FieldMerge{}, tangled{}} {
-		for _, n := range []int{6, 12, 16} {
+		for _, n := range []int{6, 16} {
 			t.Run(fmt.Sprintf("%T %d", handler, n), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					net := memnet.New(&memnet.Options{Seed: uint64(n)})
@@ -168,11 +169,11 @@ func TestCostOfAllEditingOne(t *testing.T) {
 					for i, r := range rs {
 						r.write(t, fmt.Sprintf(`{"id":"1","text":"%c","f%d":true}`, 'a'+i, i))
 					}
-					var last time.Duration
+					var last atomic.Int64
 					for _, r := range rs {
 						defer r.coll.Subscribe(func(cs []collection.Change) {
 							if len(cs) > 0 {
-								last = max(last, time.Since(start))
+								last.Store(int64(time.Since(start)))
 							}
 						})()
 					}
@@ -183,7 +184,7 @@ func TestCostOfAllEditingOne(t *testing.T) {
 							t.Errorf("%s and %s", r.text("1"), want)
 						}
 					}
-					t.Logf("%d replicas: %d copies, %d frames, last change after %v", n, m.copies, m.frames, last)
+					t.Logf("%d replicas: %d copies, %d frames, last change after %v", n, m.copies, m.frames, time.Duration(last.Load()))
 					if m.frames > 64*n*n {
 						t.Errorf("%d frames", m.frames)
 					}

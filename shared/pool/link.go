@@ -314,12 +314,15 @@ func (l *link) forget(c *channel, err error) {
 	l.wake()
 }
 
+// never tells drop not to offer again.
+const never = -1
+
 // drop forgets a channel of this side that has ended, tells the other side why, and offers its collection again after a while.
 func (l *link) drop(c *channel, err error, again time.Duration) {
 	l.mu.Lock()
 	l.forget(c, err)
 	l.mu.Unlock()
-	if c.pool.ctx.Err() != nil {
+	if again == never || c.pool.ctx.Err() != nil {
 		return
 	}
 	l.group.Go(func() error {

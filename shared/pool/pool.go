@@ -102,6 +102,9 @@ type Pool struct {
 // errReplaced tells that the same replica came on another connection.
 var errReplaced = errors.New("peer came back on another connection")
 
+// errRefused tells that the application does not want the peer. As long as the connection lasts it is not asked again.
+var errRefused = errors.New("the application refused the peer")
+
 // Replicate begins to replicate coll with all others that replicate a collection of that name in topic. It returns at once; peers come when
 // they come. Cancelling ctx afterwards has no effect. The collection must stay open until the pool is cancelled.
 func Replicate(ctx context.Context, mesh *Mesh, coll *collection.Collection, topic string, opts *Options) (*Pool, error) {
@@ -249,7 +252,7 @@ func (p *Pool) admit(ctx context.Context, c *channel, theirs *protocol.Open) err
 		return fmt.Errorf("decide whether the peer is valid: %w", err)
 	}
 	if !ok {
-		return protocol.Faultf(protocol.FaultRefused, "the application refused the peer")
+		return errRefused
 	}
 	return nil
 }

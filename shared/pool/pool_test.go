@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/shoaldb/shoal/shared/collection"
+	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/replication"
 	"github.com/shoaldb/shoal/shared/store/memlog"
 	"github.com/shoaldb/shoal/shared/transport/memnet"
@@ -18,12 +21,23 @@ const topic = "test-topic"
 
 // replica is one replica with one pool.
 type replica struct {
-	disk   *memlog.Disk
-	coll   *collection.Collection
-	mesh   *Mesh
-	pool   *Pool
+	disk *memlog.Disk
+	coll *collection.Collection
+	mesh *Mesh
+	pool *Pool
+
+	mu     sync.Mutex // guards the following field
 	events []Event
 }
+
+// told returns what the pool told, but for changes of its peers.
+func (r *replica) told() []Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(r.events), func(e Event) bool { _, ok := e.(PeersChanged); return ok })
+}
+
+type dot = document.Dot
 
 // seededReader gives replica ids that follow from a seed.
 type seededReader struct{ *rand.Rand }
@@ -60,7 +74,11 @@ func (r *replica) start(t *testing.T, n *memnet.Net, id string, copts *collectio
 	if popts != nil {
 		po = *popts
 	}
-	po.OnEvent = func(e Event) { r.events = append(r.events, e) }
+	po.OnEvent = func(e Event) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.events = append(r.events, e)
+	}
 	r.mesh = NewMesh(n.Peer(id), &MeshOptions{Rand: rand.New(rand.NewPCG(1, uint64(id[0])))})
 	if r.pool, err = Replicate(t.Context(), r.mesh, r.coll, topic, &po); err != nil {
 		t.Fatal(err)
@@ -102,7 +120,7 @@ func TestTwoReplicas(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := b.pool.AwaitInSync(ctx); err != nil {
-			t.Fatal(err, b.pool.Peers(), b.events)
+			t.Fatal(err, b.pool.Peers(), b.told())
 		}
 		if got := b.text("1"); got != `{"id":"1","text":"before"}` {
 			t.Fatalf("got %s", got)

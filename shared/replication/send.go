@@ -211,6 +211,7 @@ func (snd *sender) offer(b *batch, v collection.View, id string) bool {
 		if !b.add(e, pos, 0) {
 			return false
 		}
+		v.Sent(id)
 		b.beaten(w.dots, e.Dot, snd.told)
 	}
 	delete(snd.pending, id)

@@ -63,6 +63,7 @@ func (snd *sender) step(v collection.View) *protocol.Changes {
 				full = true
 				break
 			}
+			v.Sent(p.ID)
 			if held := snd.pending[p.ID]; held != nil {
 				b.beaten(held.dots, p.Dot, snd.told)
 			}
