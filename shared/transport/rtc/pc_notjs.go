@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
 	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
@@ -45,7 +46,11 @@ type pc struct {
 }
 
 func newPC(cfg pcConfig, h pcHandler) (*pc, error) {
-	api := webrtc.NewAPI(webrtc.WithSettingEngine(settings(cfg.native)))
+	api := webrtc.NewAPI(
+		webrtc.WithSettingEngine(settings(cfg.native)),
+		webrtc.WithMediaEngine(&webrtc.MediaEngine{}), // no media: neither codecs nor the goroutines that serve them
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
+	)
 	pion, err := api.NewPeerConnection(configuration(cfg.servers, cfg.relayOnly))
 	if err != nil {
 		return nil, fmt.Errorf("make peer connection: %w", err)
