@@ -223,6 +223,7 @@ func (d *drive) opened() error {
 	d.limit = pieceLimit(remote)
 	d.connectBy = time.Time{}
 	d.pingAt = time.Now().Add(d.timing.ping)
+	d.ping() // so that the round trip time is known from the start
 	d.owner.opened(d.link)
 	return nil
 }

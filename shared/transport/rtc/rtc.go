@@ -155,7 +155,7 @@ func defaultTiming(connect time.Duration) timing {
 		ping:       5 * time.Second,
 		gone:       15 * time.Second,
 		frozen:     60 * time.Second,
-		probe:      10 * time.Second,
+		probe:      5 * time.Second,
 		restart:    2 * time.Second,
 		giveUp:     30 * time.Second,
 	}
