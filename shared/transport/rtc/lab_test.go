@@ -193,3 +193,14 @@ func (m *member) accepted(t *testing.T) int {
 		n++
 	}
 }
+
+// opened returns a channel that is closed when m has a connection.
+func (m *member) opened() <-chan struct{} {
+	done := make(chan struct{})
+	m.lab.t.Cleanup(func() { <-done })
+	go func() {
+		defer close(done)
+		_, _ = m.Accept(m.lab.ctx)
+	}()
+	return done
+}

@@ -497,3 +497,30 @@ func TestOptions(t *testing.T) {
 		n.Close()
 	}
 }
+
+// TestCloseAnytime: closing in any moment of making a connection leaves nothing behind. That is what lab checks.
+func TestCloseAnytime(t *testing.T) {
+	l := newLab(t)
+	for stage := range 8 {
+		reached := make(chan struct{})
+		seen := 0
+		l.server.SetFilter(func(_, _ string, _ []byte) bool {
+			if seen++; seen == stage {
+				close(reached)
+			}
+			return true
+		})
+		a, b := l.member("a", setup{}), l.member("b", setup{})
+		if stage > 0 {
+			select {
+			case <-reached:
+			case <-a.opened(): // with fewer signals than that
+			}
+		}
+		if stage%2 == 0 {
+			a, b = b, a
+		}
+		a.close()
+		b.close()
+	}
+}
