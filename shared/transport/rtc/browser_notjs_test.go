@@ -21,6 +21,9 @@ import (
 // browsers compiles testdata/page and returns a function that opens a browser.
 func browsers(t *testing.T) (wasm string, open func(t *testing.T, opts page.Options) *page.Browser) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it starts a browser")
+	}
 	wasm = filepath.Join(t.TempDir(), "page.wasm")
 	build := exec.Command("go", "build", "-o", wasm, "./testdata/page")
 	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "GOFLAGS=")

@@ -260,7 +260,7 @@ func (d *drive) restart() error {
 	d.restarted = time.Now()
 	d.restartAt = time.Time{}
 	if !d.troubleAt.IsZero() {
-		d.restartAt = d.restarted.Add(d.timing.giveUp / 3)
+		d.restartAt = d.restarted.Add(d.timing.again)
 	}
 	if !d.initiator {
 		d.owner.tell(d.link, signal{Kind: kindRestart, ID: d.id})

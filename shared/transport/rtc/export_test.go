@@ -9,7 +9,7 @@ import (
 
 // Times are those of timing that a test changes; zero keeps the default.
 type Times struct {
-	Connect, BackoffMin, BackoffMax, Ping, Gone, Frozen, Probe, Restart, GiveUp time.Duration
+	Connect, BackoffMin, BackoffMax, Ping, Gone, Frozen, Probe, Restart, Again, GiveUp time.Duration
 }
 
 // NativeConfig lets tests change what only pion can be told.
@@ -31,7 +31,7 @@ func StartTest(signaler Signaler, opts *Options, times Times, change func(*Nativ
 	t := defaultTiming(opts.ConnectTimeout)
 	for value, target := range map[*time.Duration]*time.Duration{
 		&times.Connect: &t.connect, &times.BackoffMin: &t.backoffMin, &times.BackoffMax: &t.backoffMax, &times.Ping: &t.ping,
-		&times.Gone: &t.gone, &times.Frozen: &t.frozen, &times.Probe: &t.probe, &times.Restart: &t.restart, &times.GiveUp: &t.giveUp,
+		&times.Gone: &t.gone, &times.Frozen: &t.frozen, &times.Probe: &t.probe, &times.Restart: &t.restart, &times.Again: &t.again, &times.GiveUp: &t.giveUp,
 	} {
 		if *value != 0 {
 			*target = *value

@@ -26,15 +26,12 @@ func TestLiveOvertakesBulk(t *testing.T) {
 	}()
 	answered := make(chan error, 1)
 	go func() {
-		for { // b says "go" when the flood has reached it
-			lane, msg, err := ca.Receive(l.ctx)
-			if err != nil || lane != transport.Live || string(msg) != "go" {
-				answered <- errors.Join(fmt.Errorf("received %.20q on lane %d", msg, lane), err)
-				return
-			}
-			answered <- ca.Send(l.ctx, transport.Live, []byte("live"))
+		lane, msg, err := ca.Receive(l.ctx) // b says "go" when the flood has reached it
+		if err != nil || lane != transport.Live || string(msg) != "go" {
+			answered <- errors.Join(fmt.Errorf("received %.20q on lane %d", msg, lane), err)
 			return
 		}
+		answered <- ca.Send(l.ctx, transport.Live, []byte("live"))
 	}()
 	bulk, before := 0, -1
 	for bulk < count || before < 0 {
