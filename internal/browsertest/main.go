@@ -1,3 +1,5 @@
+//go:build !js
+
 // Command browsertest runs a test binary that was compiled for GOOS=js GOARCH=wasm in a page of a headless Chromium, where it
 // finds what Node lacks: WebRTC, IndexedDB, Web Locks. It is for the -exec flag of go test:
 //
