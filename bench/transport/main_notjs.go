@@ -16,9 +16,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/shoaldb/shoal/internal/browsertest/page"
@@ -31,7 +33,9 @@ func main() {
 	size := flag.Int("mb", 64, "MB to send for throughput")
 	load := flag.Duration("load", 2*time.Second, "how long to measure latency under load")
 	flag.Parse()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	if err := measureAll(ctx, strings.Split(*kinds, ","), strings.Split(*high, ","), *size<<20, *load); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,3 +1,5 @@
+//go:build !js
+
 // Command browsertest runs a test binary that was compiled for GOOS=js GOARCH=wasm in a page of a headless Chromium, where it
 // finds what Node lacks: WebRTC, IndexedDB, Web Locks. It is for the -exec flag of go test:
 //
@@ -12,7 +14,8 @@
 // the variable BROWSERTEST. Its output is passed on as it comes, and its exit code becomes that of browsertest. What the page
 // writes to its console, and exceptions that nothing caught, go to standard error.
 //
-// A page has no files: testdata must be embedded, and flags that write files (-coverprofile, -cpuprofile) fail. It is a secure
+// A page has no files: testdata must be embedded (corpora of fuzz tests are not found and do no harm), and flags that write
+// files (-coverprofile, -cpuprofile) fail. It is a secure
 // context on a loopback address, with a new profile for each run. Whatever happens, everything is killed a short while
 // after the -timeout of go test (11 minutes where that is 0).
 //

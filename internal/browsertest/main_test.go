@@ -1,3 +1,5 @@
+//go:build !js
+
 package main
 
 import (
@@ -48,9 +50,9 @@ func TestRun(t *testing.T) {
 	}{
 		{
 			"pass",
-			[]string{binary, "-test.run=TestBrowser", "-test.v", "-test.testlogfile=/nowhere"},
+			[]string{binary, "-test.run=Browser", "-test.v", "-test.testlogfile=/nowhere"},
 			0,
-			[]string{"--- PASS: TestBrowser", "word: fish", "\nPASS\n"},
+			[]string{"--- PASS: TestBrowser", "--- PASS: FuzzBrowser", "word: fish", "\nPASS\n"},
 		},
 		{"fail", []string{"-mdns", binary, "-test.run=TestFail"}, 1, []string{"failed on purpose", "\nFAIL\n"}},
 		{"timeout of the test", []string{binary, "-test.run=TestHang", "-test.timeout=1s"}, 2, []string{"test timed out after 1s"}},

@@ -1,3 +1,5 @@
+//go:build !js
+
 // Package page runs Go programs that were compiled for GOOS=js GOARCH=wasm in pages of a headless Chromium. It is for tests
 // and benchmarks; nothing that users build imports it.
 package page

@@ -1,3 +1,5 @@
+//go:build !js
+
 package page
 
 import (
@@ -16,8 +18,7 @@ import (
 
 // Program is what a page runs.
 //
-// In a page there are no files: standard output and error are all that a program can write, and reading fails. Standard input
-// is empty.
+// In a page there are no files: standard output and error are all that a program can write, and files to read do not exist.
 //
 // A program can talk to the Go program that started it through the JavaScript global `host`: host.send(text) calls Message,
 // and Page.Send calls the function that the program assigned to host.onmessage.

@@ -4,16 +4,14 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/shoaldb/shoal/internal/leakcheck"
 	"github.com/shoaldb/shoal/shared/transport"
 	"github.com/shoaldb/shoal/shared/transport/rtc"
 	"github.com/shoaldb/shoal/shared/transport/rtc/rtctest"
 	"github.com/shoaldb/shoal/shared/transport/transporttest"
 )
 
-func TestMain(m *testing.M) { leakcheck.Main(m) }
-
 func TestConformance(t *testing.T) {
+	needRTC(t)
 	transporttest.Run(t, func(t *testing.T) transporttest.Harness {
 		server := rtctest.New()
 		names := 0

@@ -223,6 +223,7 @@ func (d *drive) opened() error {
 	d.limit = pieceLimit(remote)
 	d.connectBy = time.Time{}
 	d.pingAt = time.Now().Add(d.timing.ping)
+	d.ping() // so that the round trip time is known from the start
 	d.owner.opened(d.link)
 	return nil
 }
@@ -259,7 +260,7 @@ func (d *drive) restart() error {
 	d.restarted = time.Now()
 	d.restartAt = time.Time{}
 	if !d.troubleAt.IsZero() {
-		d.restartAt = d.restarted.Add(d.timing.giveUp / 3)
+		d.restartAt = d.restarted.Add(d.timing.again)
 	}
 	if !d.initiator {
 		d.owner.tell(d.link, signal{Kind: kindRestart, ID: d.id})

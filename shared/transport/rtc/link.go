@@ -154,8 +154,8 @@ func (l *link) run(offer signal, old string) {
 	l.fail(err)
 	cause := context.Cause(l.done)
 	l.in.end(closedError(cause))
-	if p != nil {
-		p.close()
-	}
 	l.owner.ended(l, cause)
+	if p != nil {
+		p.close() // last: pion takes 0.4 s when the other end was the first to close
+	}
 }

@@ -67,8 +67,8 @@ type Options struct {
 	// MaxPeers is the largest number of connections and attempts at one time; peers beyond it are refused. Default: 128.
 	MaxPeers int
 	// HighWater is the number of bytes that a data channel may hold before Send blocks. Less makes the live lane quicker while
-	// the bulk lane is full, more makes the bulk lane faster on long paths. Default: 256 KB in the browser and 1 MB with pion, which
-	// also counts what is on its way.
+	// the bulk lane is full, more makes the bulk lane faster on long paths. Default: 128 KB in the browser, and 1 MB with pion,
+	// which also counts what is on its way.
 	HighWater int
 	// LoopbackOnly uses no interface but the loopback one, for tests. Not in the browser.
 	LoopbackOnly bool
@@ -143,6 +143,7 @@ type timing struct {
 	frozen     time.Duration // without an answer, when the path is connected
 	probe      time.Duration // without an answer, after the server said that the peer left
 	restart    time.Duration // a path may be disconnected before ICE is restarted
+	again      time.Duration // until ICE is restarted once more
 	giveUp     time.Duration // a path may be without connection before the connection ends
 }
 
@@ -155,8 +156,9 @@ func defaultTiming(connect time.Duration) timing {
 		ping:       5 * time.Second,
 		gone:       15 * time.Second,
 		frozen:     60 * time.Second,
-		probe:      10 * time.Second,
+		probe:      5 * time.Second,
 		restart:    2 * time.Second,
+		again:      8 * time.Second,
 		giveUp:     30 * time.Second,
 	}
 }

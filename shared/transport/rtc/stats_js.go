@@ -10,15 +10,15 @@ import (
 	"github.com/shoaldb/shoal/shared/transport"
 )
 
-// stats reads the report of getStats (W3C WebRTC Statistics): the selected candidate pair and its two candidates. It waits for
-// the browser whatever ctx says, which answers at once.
+// stats reads the report of getStats (W3C WebRTC Statistics): the selected candidate pair and its two candidates. Whatever ctx
+// says, it waits for the browser, which answers soon.
 func (p *pc) stats(context.Context) (s transport.Stats, err error) {
 	defer catch(&err)
 	report, err := p.await(p.rtc.Call("getStats"))
 	if err != nil {
 		return s, err
 	}
-	pair := selectedPair(report)
+	pair, whole := selectedPair(report)
 	if !pair.Truthy() {
 		return s, nil
 	}
@@ -26,13 +26,14 @@ func (p *pc) stats(context.Context) (s transport.Stats, err error) {
 	s.RemoteCandidate = candidateType(report, pair.Get("remoteCandidateId"))
 	s.Relayed = s.LocalCandidate == "relay" || s.RemoteCandidate == "relay"
 	s.RTT = time.Duration(number(pair.Get("currentRoundTripTime")) * float64(time.Second))
-	s.BytesSent = uint64(number(pair.Get("bytesSent")))
-	s.BytesReceived = uint64(number(pair.Get("bytesReceived")))
+	s.BytesSent = uint64(number(whole.Get("bytesSent")))
+	s.BytesReceived = uint64(number(whole.Get("bytesReceived")))
 	return s, nil
 }
 
-// selectedPair finds the pair in use: the transport names it, or, in browsers without statistics of transports, it is marked.
-func selectedPair(report js.Value) js.Value {
+// selectedPair finds the pair in use and what counts the bytes of the connection: the transport, which names the pair. In
+// browsers without statistics of transports, the pair is marked, and counts its own bytes.
+func selectedPair(report js.Value) (pair, whole js.Value) {
 	all := js.Global().Get("Array").Call("from", report.Call("values"))
 	marked := js.Null()
 	for i := range all.Length() {
@@ -40,7 +41,7 @@ func selectedPair(report js.Value) js.Value {
 		switch entry.Get("type").String() {
 		case "transport":
 			if id := entry.Get("selectedCandidatePairId"); id.Truthy() {
-				return report.Call("get", id)
+				return report.Call("get", id), entry
 			}
 		case "candidate-pair":
 			if entry.Get("selected").Truthy() || entry.Get("nominated").Truthy() && entry.Get("state").String() == "succeeded" {
@@ -48,7 +49,7 @@ func selectedPair(report js.Value) js.Value {
 			}
 		}
 	}
-	return marked
+	return marked, marked
 }
 
 func candidateType(report, id js.Value) string {

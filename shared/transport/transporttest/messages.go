@@ -16,8 +16,8 @@ import (
 func testSizes(s *suite) {
 	a, b := s.pair()
 	sizes := []int{0, 1, 2, 100, 1199, 1200}
-	for _, edge := range []int{16 << 10, 64 << 10, 128 << 10, 256 << 10, 1 << 20} {
-		for delta := -9; delta <= 9; delta++ {
+	for edge, around := range map[int]int{16 << 10: 1, 64 << 10: 9, 128 << 10: 9, 256 << 10: 1, 1 << 20: 1} {
+		for delta := -around; delta <= around; delta++ {
 			sizes = append(sizes, edge+delta)
 		}
 	}

@@ -4,6 +4,7 @@
 package suite
 
 import (
+	"errors"
 	"os"
 	"syscall/js"
 	"testing"
@@ -23,6 +24,17 @@ func TestBrowser(t *testing.T) {
 		t.Error("BROWSERTEST is not set")
 	}
 	t.Log("word:", os.Getenv("WORD"))
+	if _, err := os.ReadFile("file"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("ReadFile = %v, want %v", err, os.ErrNotExist)
+	}
+	if err := os.WriteFile("file", nil, 0o600); err == nil {
+		t.Error("WriteFile: no error")
+	}
+}
+
+func FuzzBrowser(f *testing.F) {
+	f.Add(1)
+	f.Fuzz(func(*testing.T, int) {})
 }
 
 func TestFail(t *testing.T) {

@@ -203,6 +203,21 @@ func (c *Client) Vanish() {
 	c.id += " vanished"
 }
 
+// Drop closes the client with that id, as a server does that has lost its connection.
+func (s *Server) Drop(id string) {
+	s.mu.Lock()
+	var dropped *Client
+	for _, c := range s.clients {
+		if c.id == id {
+			dropped = c
+		}
+	}
+	s.mu.Unlock()
+	if dropped != nil {
+		_ = dropped.Close() // it has no error
+	}
+}
+
 // Close is Close of rtc.Signaler.
 func (c *Client) Close() error {
 	c.server.mu.Lock()

@@ -1,5 +1,0 @@
-//go:build js
-
-package rtc_test
-
-const native = false
