@@ -174,6 +174,18 @@ func sortOf(q *Query) []string {
 	return out
 }
 
+// TestPrefix shows what the planner takes from a pattern.
+func TestPrefix(t *testing.T) {
+	for _, c := range []struct{ source, flags, want string }{
+		{"^abc", "", "abc"}, {"abc", "", ""}, {"^abc", "i", ""}, {"^abc", "m", ""}, {"^ab?c", "", "a"}, {"^ab*", "", "a"}, {"^ab+c", "", "ab"}, {"^ab{2}", "", "a"}, {"^a\\.b.c", "", "a.b"}, {"^a|b", "", ""}, {"^(ab)", "", ""},
+		{"^a[b]", "", "a"}, {"^a\\d", "", "a"}, {"^a$", "", "a"}, {"^a\\bc", "", "a"}, {"^a\\x62", "", "ab"}, {"^", "", ""}, {"", "", ""}, {"^a\uFFFDb", "", "a"}, {"^😀", "", "\xED\xA0\xBD\xED\xB8\x80"},
+	} {
+		if p, err := newPattern(c.source, c.flags); err != nil || p.prefix != c.want {
+			t.Errorf("/%s/%s: %q, %v, want %q", c.source, c.flags, p.prefix, err, c.want)
+		}
+	}
+}
+
 func TestRegexGolden(t *testing.T) {
 	f := readGolden(t)
 	for _, c := range f.Regexes {
@@ -188,6 +200,9 @@ func TestRegexGolden(t *testing.T) {
 		for i, s := range f.Strings {
 			text, _ := json.Marshal(s)
 			v, _ := readValue(text, 0)
+			if p.find(v) && !strings.HasPrefix(textOf(v), p.prefix) {
+				t.Errorf("/%s/%s on %q: does not begin with %q", source, flags, s, p.prefix)
+			}
 			if got := p.find(v); got != bitSet(*want, i) {
 				t.Errorf("/%s/%s on %q: %v, JavaScript says %v (%s)", source, flags, s, got, !got, p.re)
 			}

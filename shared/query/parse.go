@@ -23,7 +23,6 @@ type Query struct {
 	limit    int // -1: none
 	skip     int
 	hint     []string // fields of the index to use, or nil
-	given    bool     // the query names a sort
 
 	fields  []string // top-level fields to load, text: the selector's, then those that only the sort uses
 	matched int      // how many of fields the selector uses
@@ -149,7 +148,6 @@ func (c *compiler) readSort(v value) error {
 	if v.isNil() {
 		return c.defaultSort()
 	}
-	c.q.given = true
 	if v.kind != kindArray {
 		return &Error{"sort", "must be a list such as [{\"age\": \"asc\"}]"}
 	}

@@ -48,7 +48,7 @@ func (x *Indexes) Plan(q *Query) *Plan {
 		if q.hint != nil && !slices.Equal(q.hint, ix.names()) {
 			continue
 		}
-		p.ways = append(p.ways, x.way(q, ix))
+		p.ways = append(p.ways, ix.way(q))
 		if last := len(p.ways) - 1; best < 0 || p.ways[last].cost < p.ways[best].cost {
 			best = last
 		}
@@ -68,47 +68,49 @@ func (ix *index) names() []string {
 	return names
 }
 
-// way works out how ix would answer q.
-func (x *Indexes) way(q *Query, ix *index) way {
+// way works out how the index would answer q.
+func (ix *index) way(q *Query) way {
 	w := way{index: ix}
-	conditions := conjuncts(q.selector, nil)
+	w.bound(conjuncts(q.selector, nil))
+	w.order = w.orderFor(q)
+	w.size = w.count() + len(ix.odd)
+	w.cost = w.estimate(q)
+	return w
+}
+
+// bound works out the ranges of the index in which documents can meet the conditions. It goes on to the next field while the scan
+// meets only single values of the fields before.
+func (w *way) bound(conditions []*node) {
 	settled := make([]bool, len(conditions))
-	ranges := intervals{{"", ""}}
-	for i := range ix.fields {
+	exact := make([]bool, len(conditions))
+	w.ranges = intervals{{"", ""}}
+	for _, field := range w.index.fields {
 		bounds := everything()
-		exact := make([]bool, len(conditions))
 		for j, n := range conditions {
-			set, e := n.boundsFor(ix.fields[i].name)
-			bounds, exact[j] = bounds.intersect(set), e
+			var set intervals
+			set, exact[j] = n.boundsFor(field.name)
+			bounds = bounds.intersect(set)
 		}
-		points := bounds.arePoints()
-		if bounds.isEverything() || len(ranges)*len(bounds) > maxRanges {
+		if bounds.isEverything() || len(w.ranges)*len(bounds) > maxRanges {
 			break
 		}
 		w.bounds = append(w.bounds, bounds)
+		w.ranges = w.ranges.times(bounds)
 		for j := range settled {
 			settled[j] = settled[j] || exact[j]
 		}
-		ranges = ranges.times(bounds)
-		if !points {
+		if !bounds.arePoints() {
 			break
 		}
 	}
-	for i := range ranges {
-		if ranges[i].hi == "" {
-			ranges[i].hi = after
-		}
+	if len(w.bounds) == 0 {
+		w.ranges = everything()
 	}
-	w.ranges = ranges
 	for j, n := range conditions {
 		if !settled[j] {
 			w.residual = append(w.residual, n)
 		}
 	}
-	w.order = w.orderFor(q)
-	w.size = w.count() + len(ix.odd)
-	w.cost = w.estimate(q)
-	return w
 }
 
 // conjuncts appends the conditions that all must hold, $and opened.

@@ -215,14 +215,11 @@ func (t *translator) escape() error {
 	if !t.more() {
 		return fmt.Errorf("ends with a backslash")
 	}
-	switch c := t.in[t.pos]; c {
-	case 'b', 'B':
+	if c := t.in[t.pos]; c == 'b' || c == 'B' {
 		t.pos++
 		t.prefixEnded = true
 		t.out.WriteString(`\` + string(c))
 		return nil
-	case 'k':
-		return fmt.Errorf(`uses a backreference, \k, which is not supported`)
 	}
 	set, char, err := t.escaped()
 	switch {
@@ -263,6 +260,8 @@ func (t *translator) escaped() (set string, char rune, err error) {
 	case c == 'c' && t.more() && 'a' <= t.in[t.pos]|0x20 && t.in[t.pos]|0x20 <= 'z':
 		t.pos++
 		return "", t.in[t.pos-1] & 0x1F, nil
+	case c == 'c', c == 'k':
+		return "", 0, fmt.Errorf(`uses \%c, a backreference or an unfinished escape, which is not supported`, c)
 	case c == 'x':
 		return t.hex(2)
 	case c == 'u':
