@@ -47,11 +47,10 @@
 //     a $mod that is not two numbers or divides by 0, a $regex that is no string, an $exists that is neither boolean nor
 //     number. So are $and, $or and $nor under a field, paths with an empty part, and fields that the schema lacks (RxDB
 //     refuses these in its development mode).
-//   - $regex is translated from JavaScript's syntax for Go's engine, which needs time in proportion to the text; a peer can
-//     send any text, and a backtracking engine can be held up by one. It refuses lookahead, lookbehind, backreferences, the
-//     flags y and v, half surrogate pairs and more than 1000 repetitions. It sees whole characters, as JavaScript does with
-//     the flag u, folds case as with u, ends lines at \n alone with the flag m, and takes a lone surrogate for U+FFFD.
-//     Of \p{...} it knows general categories and scripts.
+//   - $regex uses the engine that the schema names. Package jsregexp translates the pattern for Go's engine, which needs time in
+//     proportion to the text, whatever a peer puts there; what it refuses and takes otherwise is listed there. In a browser
+//     the host's RegExp can stand in, with JavaScript's meaning and without the size (126 KB of wasm gzipped), but then a
+//     pattern that backtracks can be held up by a text. A lone surrogate is matched as U+FFFD. The flag y is refused.
 //   - The flags g and d of $options change nothing; with RxDB g makes every second match fail.
 //   - Queries are bounded: 4 MiB of text, 32 levels, 1000 conditions, 1000 bytes of a pattern.
 //

@@ -45,7 +45,7 @@ func readMod(v value) (mod [2]float64, err error) {
 	return [2]float64{list[0].number, list[1].number}, nil
 }
 
-func readPattern(v value, beside []member) (*pattern, error) {
+func (c *compiler) readPattern(v value, beside []member) (*pattern, error) {
 	if v.kind != kindString {
 		return nil, fmt.Errorf("must be the source of a regular expression, as a string")
 	}
@@ -59,7 +59,7 @@ func readPattern(v value, beside []member) (*pattern, error) {
 		}
 		flags = textToUTF8(textOf(m.val))
 	}
-	return newPattern(textToUTF8(textOf(v)), flags)
+	return newPattern(c.schema.Regexp, textToUTF8(textOf(v)), flags)
 }
 
 // typeSet is what a $type asks for.

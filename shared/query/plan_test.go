@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/shoaldb/shoal/shared/query/jsregexp"
 )
 
 // scanAll is the answer by looking at every document.
@@ -34,7 +36,7 @@ func idsOf(docs []*Doc) []string {
 }
 
 func (r random) schema() *Schema {
-	s := &Schema{PrimaryPath: "id"}
+	s := &Schema{PrimaryPath: "id", Regexp: jsregexp.Compile}
 	fields := []string{"a", "b", "c", "a.b", "a.0", "id"}
 	for range r.IntN(4) {
 		index := slices.Clone(fields[:])
@@ -230,7 +232,7 @@ func people(n int) []*Doc {
 }
 
 func TestExplain(t *testing.T) {
-	s := &Schema{PrimaryPath: "id", Indexes: [][]string{{"age"}, {"city", "age"}, {"active", "name"}}}
+	s := &Schema{PrimaryPath: "id", Indexes: [][]string{{"age"}, {"city", "age"}, {"active", "name"}}, Regexp: jsregexp.Compile}
 	x := NewIndexes(s)
 	x.Build(people(9000))
 	x.Update(Change{New: &Doc{ID: "odd", Body: []byte(`{"id":"odd","age":[1,2],"city":"city 1"}`)}})

@@ -214,7 +214,7 @@ func (c *compiler) operator(p *path, m member, beside []member, at string) (node
 	case "$exists":
 		n.truth, err = readTruth(m.val)
 	case "$regex":
-		n.re, err = readPattern(m.val, beside)
+		n.re, err = c.readPattern(m.val, beside)
 	case "$options":
 		if !slices.ContainsFunc(beside, func(o member) bool { return o.key == "$regex" }) {
 			err = fmt.Errorf("goes with a $regex")

@@ -1,9 +1,9 @@
-// Writes what RxDB's own matcher, sort comparator and query normalisation, and JavaScript's RegExp, say of generated and of chosen
-// queries, for golden_test.go. Run it in a directory where the wanted rxdb is installed:
+// Writes what RxDB's own matcher, sort comparator and query normalisation say of generated and of chosen queries, for
+// golden_test.go, and what JavaScript's RegExp says of patterns, for the tests of jsregexp. Run it in a directory where the wanted rxdb is installed:
 //
 //   cd <directory with node_modules/rxdb> && node <this directory>/generate.mjs
 //
-// It writes rxdb-<version>-mingo-<version>.json.gz beside itself. Cases come from a seeded generator: the same versions
+// It writes rxdb-<version>-mingo-<version>.json.gz beside itself and ../jsregexp/testdata/node-<version>.json. Cases come from a seeded generator: the same versions
 // give the same file.
 import { createRequire } from 'node:module';
 import { gzipSync } from 'node:zlib';
@@ -190,9 +190,11 @@ const regexes = [
     }
 });
 
-const out = { rxdb: version('rxdb'), mingo: version('mingo'), docs: withIDs, match, all, deviating, distances, sorts, normalized, strings, regexes };
-const file = join(dirname(fileURLToPath(import.meta.url)), `rxdb-${out.rxdb}-mingo-${out.mingo}.json.gz`);
+const out = { rxdb: version('rxdb'), mingo: version('mingo'), docs: withIDs, match, all, deviating, distances, sorts, normalized };
+const here = dirname(fileURLToPath(import.meta.url));
+const file = join(here, `rxdb-${out.rxdb}-mingo-${out.mingo}.json.gz`);
 const packed = gzipSync(JSON.stringify(out), { level: 9 });
 packed[9] = 255; // the operating system byte: not this machine's
 writeFileSync(file, packed);
 console.log(file, packed.length, 'bytes,', match.length, 'selectors,', match.filter(m => m[1] === null).length, 'refused,', match.filter(m => m[1] && /^0+$/.test(m[1])).length, 'match nothing');
+writeFileSync(join(here, `../jsregexp/testdata/node-${process.versions.node.split('.')[0]}.json`), JSON.stringify({ strings, regexes }, null, 0).replaceAll('],[', '],\n[') + '\n');
