@@ -152,6 +152,12 @@ func (ix *index) rank(key string) int {
 // size returns the number of documents in r.
 func (ix *index) size(r interval) int { return max(ix.rank(r.hi)-ix.rank(r.lo), 0) }
 
+// snapshot returns an index that holds for ever what ix holds now in its order. It costs nothing but copies of the nodes that later updates
+// touch.
+func (ix *index) snapshot() *index {
+	return &index{fields: ix.fields, tree: *ix.tree.Copy()}
+}
+
 // scan calls f for each document in r until it returns false, and reports whether it never did.
 func (ix *index) scan(r interval, desc bool, f func(key string, d *Doc) bool) bool {
 	done := true

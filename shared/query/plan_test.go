@@ -152,6 +152,40 @@ func TestPlanEqualsScan(t *testing.T) {
 	}
 }
 
+// TestRunInSteps checks that a query answered in steps, between which documents change, gives the answer of its start.
+func TestRunInSteps(t *testing.T) {
+	for seed := range uint64(15) {
+		r := newRandom(t, seed)
+		s := r.schema()
+		x := NewIndexes(s)
+		docs := map[string]*Doc{}
+		for range 400 {
+			r.change(x, docs)
+		}
+		for step := range 60 {
+			query := r.query(s)
+			q := mustParseWith(t, query, s)
+			p := x.Plan(q)
+			want, count := p.Find(), p.Count()
+			run, counting := p.Start(), p.StartCount()
+			size, steps := 1+r.IntN(50), 1
+			for run.Step(size) {
+				r.change(x, docs)
+				steps++
+			}
+			for counting.Step(size) {
+				r.change(x, docs)
+			}
+			if !slices.Equal(run.Docs(), want) || counting.Count() != count {
+				t.Fatalf("seed %d, step %d: %s with indexes %v by %d:\n got %v, %d\nwant %v, %d", seed, step, query, s.Indexes, size, idsOf(run.Docs()), counting.Count(), idsOf(want), count)
+			}
+			if least := p.way.size - len(p.way.index.odd); q.limit < 0 && steps*size < least/2 {
+				t.Fatalf("seed %d, step %d: %s: %d steps of %d for %d candidates", seed, step, query, steps, size, least)
+			}
+		}
+	}
+}
+
 // change inserts, changes or removes one document.
 func (r random) change(x *Indexes, docs map[string]*Doc) Change {
 	id := r.id()
