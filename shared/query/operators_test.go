@@ -107,7 +107,8 @@ func oracleReads(selector, doc string) bool {
 func TestParseErrors(t *testing.T) {
 	schema := &Schema{PrimaryPath: "id", Indexes: [][]string{{"age"}}, Properties: []string{"age", "id", "name"}, Regexp: jsregexp.Compile}
 	for _, c := range []struct{ query, want string }{
-		{`{`, `query: query: is not JSON`},
+		{`{`, `query: query: is not JSON in UTF-8`},
+		{"{\"selector\":{\"a\xed\xed.\":1}}", `query: query: is not JSON in UTF-8`},
 		{`[]`, `query: query: must be an object`},
 		{`{"select":{}}`, `query: select: is no part of a query; allowed are selector, sort, limit, skip and index`},
 		{`{"selector":[]}`, `query: selector: must be an object of fields and $and, $or and $nor`},

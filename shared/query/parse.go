@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unicode/utf8"
 )
 
 // Bounds of a query's text. They keep the cost of Match per byte of a document bounded.
@@ -37,8 +38,8 @@ func Parse(text []byte, schema *Schema) (*Query, error) {
 	if len(text) > maxQueryBytes {
 		return nil, &Error{"query", fmt.Sprintf("is %d bytes long; %d are allowed", len(text), maxQueryBytes)}
 	}
-	if !json.Valid(text) {
-		return nil, &Error{"query", "is not JSON"}
+	if !utf8.Valid(text) || !json.Valid(text) {
+		return nil, &Error{"query", "is not JSON in UTF-8"}
 	}
 	top, _ := readValue(text, 0)
 	if top.kind != kindObject {

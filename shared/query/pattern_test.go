@@ -10,8 +10,29 @@ import (
 // TestPrefix shows what the planner takes from a pattern.
 func TestPrefix(t *testing.T) {
 	for _, c := range []struct{ source, flags, want string }{
-		{"^abc", "", "abc"}, {"abc", "", ""}, {"^abc", "i", ""}, {"^abc", "m", ""}, {"^abc", "s", "abc"}, {"^ab?c", "", "a"}, {"^ab*", "", "a"}, {"^ab+c", "", "ab"}, {"^ab{2}", "", "a"}, {"^?", "", ""}, {"^a\\.b.c", "", "a.b"}, {"^a|b", "", ""},
-		{"^(ab)", "", ""}, {"^a[b]", "", "a"}, {"^a\\d", "", "a"}, {"^a$", "", "a"}, {"^a\\bc", "", "a"}, {"^a\\x62", "", "a"}, {"^a\\", "", "a"}, {"^", "", ""}, {"", "", ""}, {"^a\uFFFDb", "", "a"}, {"^😀", "", "😀"},
+		{"^abc", "", "abc"},
+		{"abc", "", ""},
+		{"^abc", "i", ""},
+		{"^abc", "m", ""},
+		{"^abc", "s", "abc"},
+		{"^ab?c", "", "a"},
+		{"^ab*", "", "a"},
+		{"^ab+c", "", "ab"},
+		{"^ab{2}", "", "a"},
+		{"^?", "", ""},
+		{"^a\\.b.c", "", "a.b"},
+		{"^a|b", "", ""},
+		{"^(ab)", "", ""},
+		{"^a[b]", "", "a"},
+		{"^a\\d", "", "a"},
+		{"^a$", "", "a"},
+		{"^a\\bc", "", "a"},
+		{"^a\\x62", "", "a"},
+		{"^a\\", "", "a"},
+		{"^", "", ""},
+		{"", "", ""},
+		{"^a\uFFFDb", "", "a"},
+		{"^😀", "", "😀"},
 	} {
 		if got := literalPrefix(c.source, c.flags); got != c.want {
 			t.Errorf("/%s/%s: %q, want %q", c.source, c.flags, got, c.want)
