@@ -39,7 +39,7 @@ type order struct {
 // maxRanges bounds how many ranges the lists of values of several fields are multiplied to.
 const maxRanges = 10_000
 
-// Plan chooses an index for q. It counts the documents in each index's ranges, which takes microseconds, and takes the cheapest
+// Plan chooses an index for q, which was parsed with the same schema. It counts the documents in each index's ranges, which takes microseconds, and takes the cheapest
 // by costs measured in documents matched; a named index is always taken.
 func (x *Indexes) Plan(q *Query) *Plan {
 	p := &Plan{q: q, source: source{slots: make([]value, len(q.fields))}}
