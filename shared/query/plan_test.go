@@ -288,6 +288,8 @@ func TestExplain(t *testing.T) {
 		{`{"selector":{"active":true,"name":{"$regex":"^name 99"}},"sort":[{"name":"asc"}]}`, "active,name,id", `active: true; name: ["name 99", "name 9:")`, false, "index", 33, 0, 33, 33, 33},
 		{`{"selector":{"name":"name 5"},"sort":[{"id":"asc"}],"limit":2}`, "id", ``, false, "index", 9001, 0, 2, 0, 0},
 		{`{"selector":{"name":"name 5"},"sort":[{"note":"asc"}]}`, "id", ``, false, "memory", 9001, 0, 9, 9001, 9001},
+		{`{"selector":{"city":"city 7","name":"name 7"},"sort":[{"age":"asc"}],"limit":5}`, "city,age,id", `city: "city 7"`, false, "index", 181, 1, 5, 0, 181},
+		{`{"selector":{"id":{"$gt":"p08900"},"name":"name 7"},"sort":[{"age":"asc"}],"limit":5}`, "id", `id: ("p08900", end of strings)`, false, "memory", 99, 0, 0, 99, 99},
 		{`{"sort":[{"age":"desc"}],"limit":3}`, "age,id", ``, true, "index", 9001, 1, 3, 0, 1},
 		{`{"selector":{"age":null}}`, "age,id", `age: missing, null`, true, "index", 1, 1, 0, 1, 1},
 		{`{"selector":{"age":{"$ne":5}},"index":"age"}`, "age,id", `age: [first, 5), (5, last)`, true, "index", 8901, 1, 8901, 8901, 1},
