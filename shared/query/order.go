@@ -190,11 +190,12 @@ func plainLookup(v value, segments []segment) value {
 // AppendKey appends to dst the key by which a document stands among others in the query's order, and returns the result. Keys
 // compare as byte strings. Two documents never have the same key.
 func (q *Query) AppendKey(dst []byte, id string, body []byte) []byte {
-	slots := make([]value, len(q.fields))
+	s := q.sources.Get().(*source)
+	defer q.sources.Put(s)
 	if q.sortsByFields() {
-		load(body, q.fields, slots)
+		load(body, q.fields, s.slots)
 	}
-	return q.appendSortKey(dst, id, slots)
+	return q.appendSortKey(dst, id, s.slots)
 }
 
 // sortsByFields reports whether the primary key alone does not give the order.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -27,6 +28,7 @@ type Query struct {
 
 	fields  []string // top-level fields to load, text: the selector's, then those that only the sort uses
 	matched int      // how many of fields the selector uses
+	sources *sync.Pool
 }
 
 // Parse reads an RxDB query: {selector, sort: [{field: 'asc' | 'desc'}], limit, skip, index}, all of them optional.
@@ -52,6 +54,8 @@ func Parse(text []byte, schema *Schema) (*Query, error) {
 	if err := c.readQuery(top); err != nil {
 		return nil, err
 	}
+	size := len(c.q.fields)
+	c.q.sources = &sync.Pool{New: func() any { return &source{slots: make([]value, size)} }}
 	return c.q, nil
 }
 
