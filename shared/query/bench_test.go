@@ -88,20 +88,29 @@ func BenchmarkBuild(b *testing.B) {
 
 // BenchmarkUpdate changes one of 50,000 documents in three indexes.
 func BenchmarkUpdate(b *testing.B) {
-	docs := people(50_000)
+	docs := versions(50_000)
 	x := NewIndexes(benchSchema())
-	x.Build(docs)
+	x.Build(docs[0])
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		old := docs[i%len(docs)]
-		docs[i%len(docs)] = older(old, i)
-		x.Update(Change{Old: old, New: docs[i%len(docs)]})
+		x.Update(changeOf(docs, i))
 	}
 }
 
-// older returns a version of a person with another age and name.
-func older(d *Doc, i int) *Doc {
-	return &Doc{ID: d.ID, Body: fmt.Appendf(nil, `{"id":%q,"name":"name %d","age":%d,"city":"city %d","active":true,"note":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}`, d.ID, i%1000, (i+7)%90, i%50)}
+// versions returns two versions of n people, which differ in age and name.
+func versions(n int) [2][]*Doc {
+	docs := [2][]*Doc{people(n), nil}
+	for i, d := range docs[0] {
+		body := fmt.Appendf(nil, `{"id":%q,"name":"name %d","age":%d,"city":"city %d","active":true,"note":"%060d"}`, d.ID, (i+300)%1000, (i+7)%90, i%50, i)
+		docs[1] = append(docs[1], &Doc{ID: d.ID, Body: body})
+	}
+	return docs
+}
+
+// changeOf returns the i-th change of all people in turn, from one version to the other and back.
+func changeOf(docs [2][]*Doc, i int) Change {
+	n := len(docs[0])
+	return Change{Old: docs[i/n%2][i%n], New: docs[1-i/n%2][i%n]}
 }
 
 // BenchmarkLive takes one changed document into a live result among 10,000 documents, the update of the indexes included.
@@ -112,15 +121,13 @@ func BenchmarkLive(b *testing.B) {
 		{"elsewhere", `{"selector":{"name":"nobody"}}`},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			docs := people(10_000)
+			docs := versions(10_000)
 			x := NewIndexes(benchSchema())
-			x.Build(docs)
+			x.Build(docs[0])
 			l := x.Live(mustParseWith(b, c.query, benchSchema()))
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				old := docs[i%len(docs)]
-				docs[i%len(docs)] = older(old, i)
-				changes := []Change{{Old: old, New: docs[i%len(docs)]}}
+				changes := []Change{changeOf(docs, i)}
 				x.Update(changes[0])
 				sizeSink += len(l.Apply(changes))
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -135,7 +136,7 @@ func (r *runs) start() {
 	r.flush()
 	slices.SortFunc(r.places[len(r.places)/runSize*runSize:], r.compare)
 	r.heads = slices.AppendSeq([][]place{}, slices.Chunk(r.places, runSize))
-	slices.SortFunc(r.heads, func(a, b []place) int { return r.compare(a[0], b[0]) })
+	sort.Slice(r.heads, func(i, j int) bool { return r.compare(r.heads[i][0], r.heads[j][0]) < 0 })
 }
 
 // next takes the least entry out of the runs.

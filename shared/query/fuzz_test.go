@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/shoaldb/shoal/shared/query/jsregexp"
 )
 
 // FuzzParse checks that no query makes Parse, or what it returns, panic or run on.
 func FuzzParse(f *testing.F) {
-	schema := &Schema{PrimaryPath: "id", Indexes: [][]string{{"a"}, {"a.b", "b"}}}
+	schema := &Schema{PrimaryPath: "id", Indexes: [][]string{{"a"}, {"a.b", "b"}}, Regexp: jsregexp.Compile}
 	var docs []*Doc
 	for i, body := range []string{
 		``, `,"a":1,"b":"x"`, `,"a":{"b":[1,{"c":2}]},"b":null`, `,"a":[[1,2],{"b":{"c":"\ud83d"}},"abc"],"b":true`, `,"a":"😀","b":-0`, `,"a":{"b":1.5e300}`,

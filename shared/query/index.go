@@ -32,8 +32,25 @@ type Indexes struct {
 // through an array, has more than one place or none: it stands in odd and every query looks at it.
 type index struct {
 	fields []indexField // the last is the primary key
-	tree   btree.Map[string, *Doc]
+	tree   tree
 	odd    map[string]*Doc
+}
+
+// tree holds documents in the order of their keys and knows how many there are in each part.
+type tree struct{ btree.Map[string, *Doc] }
+
+// rank returns the number of keys before key, by bisection: a lookup by place for each step.
+func (t *tree) rank(key string) int {
+	return sort.Search(t.Len(), func(i int) bool {
+		k, _, _ := t.GetAt(i)
+		return k >= key
+	})
+}
+
+// at returns the document at a place.
+func (t *tree) at(i int) *Doc {
+	_, d, _ := t.GetAt(i)
+	return d
 }
 
 type indexField struct {
@@ -141,16 +158,14 @@ func (ix *index) appendKey(dst []byte, id string, slots []value) (key []byte, ok
 	return dst, true
 }
 
-// rank returns the number of keys before key.
-func (ix *index) rank(key string) int {
-	return sort.Search(ix.tree.Len(), func(i int) bool {
-		k, _, _ := ix.tree.GetAt(i)
-		return k >= key
-	})
-}
-
 // size returns the number of documents in r.
-func (ix *index) size(r interval) int { return max(ix.rank(r.hi)-ix.rank(r.lo), 0) }
+func (ix *index) size(r interval) int { return max(ix.tree.rank(r.hi)-ix.tree.rank(r.lo), 0) }
+
+// snapshot returns an index that holds for ever what ix holds now in its order. It costs nothing but copies of the nodes that later updates
+// touch.
+func (ix *index) snapshot() *index {
+	return &index{fields: ix.fields, tree: tree{*ix.tree.Copy()}}
+}
 
 // scan calls f for each document in r until it returns false, and reports whether it never did.
 func (ix *index) scan(r interval, desc bool, f func(key string, d *Doc) bool) bool {

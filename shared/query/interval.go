@@ -2,6 +2,7 @@ package query
 
 import (
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -35,7 +36,7 @@ func ofTag(tag byte) interval { return interval{string([]byte{tag}), string([]by
 // union makes intervals of any ranges.
 func union(ranges []interval) intervals {
 	ranges = slices.DeleteFunc(slices.Clone(ranges), func(r interval) bool { return r.lo >= r.hi })
-	slices.SortFunc(ranges, func(a, b interval) int { return strings.Compare(a.lo, b.lo) })
+	sort.Slice(ranges, func(i, j int) bool { return ranges[i].lo < ranges[j].lo })
 	var out intervals
 	for _, r := range ranges {
 		if last := len(out) - 1; last >= 0 && r.lo <= out[last].hi {

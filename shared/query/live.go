@@ -3,7 +3,6 @@ package query
 import (
 	"math"
 	"slices"
-	"sort"
 )
 
 // EditKind is what an Edit does.
@@ -24,14 +23,14 @@ type Edit struct {
 }
 
 // Live is the result of a query that is kept up to date. It does work in proportion to the changes: for each one it matches the
-// old and the new version, and finds their places by bisection. Of a query with a limit it holds some documents beyond
+// old and the new version, and finds their places in a tree. Of a query with a limit it holds some documents beyond
 // the limit, and runs the query again when those are used up. Like the indexes it is not safe for several goroutines.
 type Live struct {
 	q       *Query
 	indexes *Indexes
-	entries []sorted // the first documents of the query, those skipped included, in order
-	all     bool     // entries are all documents that meet the selector
-	bound   string   // else: entries are those with keys up to this one
+	held    tree   // by sort key: the first documents of the query, those skipped included
+	all     bool   // these are all documents that meet the selector
+	bound   string // else: they are those with sort keys up to this one
 	edits   []Edit
 	source  source
 	buf     []byte
@@ -48,19 +47,25 @@ func (x *Indexes) Live(q *Query) *Live {
 }
 
 // Len returns the number of documents in the result.
-func (l *Live) Len() int { return len(l.window()) }
+func (l *Live) Len() int {
+	lo, hi := l.ends()
+	return max(min(hi, l.held.Len())-lo, 0)
+}
 
 // Docs returns the documents of the result in order.
 func (l *Live) Docs() []*Doc {
-	window := l.window()
-	docs := make([]*Doc, len(window))
-	for i := range window {
-		docs[i] = window[i].doc
+	docs := make([]*Doc, 0, l.Len())
+	lo, _ := l.ends()
+	if first, _, ok := l.held.GetAt(lo); ok && cap(docs) > 0 {
+		l.held.Ascend(first, func(_ string, d *Doc) bool {
+			docs = append(docs, d)
+			return len(docs) < cap(docs)
+		})
 	}
 	return docs
 }
 
-// ends returns the first place of the result among the entries and the one behind its last.
+// ends returns the first place of the result among what is held and the one behind its last.
 func (l *Live) ends() (lo, hi int) {
 	if l.q.limit < 0 {
 		return l.q.skip, math.MaxInt
@@ -68,32 +73,25 @@ func (l *Live) ends() (lo, hi int) {
 	return l.q.skip, l.q.skip + l.q.limit
 }
 
-func (l *Live) window() []sorted {
-	lo, hi := l.ends()
-	return l.entries[min(lo, len(l.entries)):min(hi, len(l.entries))]
-}
-
-// fetch runs the query for all entries that are to be held.
+// fetch runs the query for all documents that are to be held.
 func (l *Live) fetch() {
 	most := -1
 	if _, hi := l.ends(); l.q.limit >= 0 {
 		most = hi + l.spare()
 	}
 	docs := l.indexes.Plan(l.q.WithWindow(0, most)).Find()
-	l.entries = slices.Grow(l.entries[:0], len(docs))
+	l.held.Clear()
 	for _, d := range docs {
 		load(d.Body, l.q.fields, l.source.slots)
 		l.buf = l.q.appendSortKey(l.buf[:0], d.ID, l.source.slots)
-		l.entries = append(l.entries, sorted{string(l.buf), d})
+		l.held.Load(string(l.buf), d)
 	}
 	l.setBound(most < 0 || len(docs) < most)
 }
 
 func (l *Live) setBound(all bool) {
-	l.all, l.bound = all, ""
-	if len(l.entries) > 0 {
-		l.bound = l.entries[len(l.entries)-1].key
-	}
+	l.all = all
+	l.bound, _, _ = l.held.Max()
 }
 
 // Apply takes over changes, which the indexes have taken over before, and returns the edits that lead from the previous result
@@ -114,13 +112,14 @@ func (l *Live) Apply(changes []Change) []Edit {
 	}
 	if _, hi := l.ends(); l.q.limit > 0 {
 		switch {
-		case !l.all && len(l.entries) < hi:
+		case !l.all && l.held.Len() < hi:
 			if !l.refill() {
 				return l.swap(before)
 			}
-		case len(l.entries) > hi+2*l.spare():
-			clear(l.entries[hi+l.spare():])
-			l.entries = l.entries[:hi+l.spare()]
+		case l.held.Len() > hi+2*l.spare():
+			for l.held.Len() > hi+l.spare() {
+				l.held.PopMax()
+			}
 			l.setBound(false)
 		}
 	}
@@ -152,38 +151,36 @@ func merged(changes []Change) []Change {
 	return out
 }
 
-// apply takes over one change. It returns false where Old is not what the entries hold.
+// apply takes over one change. It returns false where Old is not what is held.
 func (l *Live) apply(c Change) bool {
 	oldKey, was := l.key(c.Old)
 	newKey, is := l.key(c.New)
 	was = was && (l.all || oldKey <= l.bound)
 	is = is && (l.all || newKey <= l.bound)
+	if was && is && oldKey == newKey {
+		_, found := l.held.Set(newKey, c.New)
+		l.replaced(l.held.rank(newKey))
+		return found
+	}
 	from := -1
 	if was {
-		var found bool
-		if from, found = l.place(oldKey); !found {
+		from = l.held.rank(oldKey)
+		if _, found := l.held.Delete(oldKey); !found {
+			return false
+		}
+	}
+	if is {
+		if _, twice := l.held.Set(newKey, c.New); twice {
 			return false
 		}
 	}
 	switch {
-	case was && is && oldKey == newKey:
-		l.entries[from].doc = c.New
-		l.replaced(from)
 	case was && is:
-		l.entries = slices.Delete(l.entries, from, from+1)
-		to, _ := l.place(newKey)
-		l.entries = slices.Insert(l.entries, to, sorted{newKey, c.New})
-		l.moved(from, to)
+		l.moved(from, l.held.rank(newKey))
 	case was:
-		l.entries = slices.Delete(l.entries, from, from+1)
 		l.removed(from)
 	case is:
-		to, found := l.place(newKey)
-		if found {
-			return false
-		}
-		l.entries = slices.Insert(l.entries, to, sorted{newKey, c.New})
-		l.inserted(to)
+		l.inserted(l.held.rank(newKey))
 	}
 	return true
 }
@@ -201,74 +198,68 @@ func (l *Live) key(d *Doc) (key string, ok bool) {
 	return string(l.buf), true
 }
 
-func (l *Live) place(key string) (i int, found bool) {
-	i = sort.Search(len(l.entries), func(i int) bool { return l.entries[i].key >= key })
-	return i, i < len(l.entries) && l.entries[i].key == key
-}
-
 func (l *Live) edit(kind EditKind, at int, d *Doc) {
 	l.edits = append(l.edits, Edit{kind, at, d})
 }
 
 func (l *Live) replaced(i int) {
 	if lo, hi := l.ends(); lo <= i && i < hi {
-		l.edit(Replace, i-lo, l.entries[i].doc)
+		l.edit(Replace, i-lo, l.held.at(i))
 	}
 }
 
-// removed writes what the removal of the entry at i means to the result.
+// removed writes what the removal of what was at i means to the result.
 func (l *Live) removed(i int) {
 	lo, hi := l.ends()
-	if i >= hi || len(l.entries) < lo {
+	if i >= hi || l.held.Len() < lo {
 		return
 	}
 	l.edit(Remove, max(i, lo)-lo, nil)
-	if len(l.entries) >= hi {
-		l.edit(Insert, hi-1-lo, l.entries[hi-1].doc)
+	if l.held.Len() >= hi {
+		l.edit(Insert, hi-1-lo, l.held.at(hi-1))
 	}
 }
 
-// inserted writes what the insertion of the entry at i means to the result.
+// inserted writes what the insertion at i means to the result.
 func (l *Live) inserted(i int) {
 	lo, hi := l.ends()
-	if i >= hi || len(l.entries) <= lo {
+	if i >= hi || l.held.Len() <= lo {
 		return
 	}
-	if len(l.entries) > hi {
+	if l.held.Len() > hi {
 		l.edit(Remove, hi-1-lo, nil)
 	}
 	at := max(i, lo)
-	l.edit(Insert, at-lo, l.entries[at].doc)
+	l.edit(Insert, at-lo, l.held.at(at))
 }
 
-// moved writes what the move of a changed entry means to the result.
+// moved writes what the move of a changed document means to the result.
 func (l *Live) moved(from, to int) {
 	lo, hi := l.ends()
 	switch {
 	case from == to:
 		l.replaced(to)
 		return
-	case from < lo && to < lo, from >= hi && to >= hi, len(l.entries) <= lo:
+	case from < lo && to < lo, from >= hi && to >= hi, l.held.Len() <= lo:
 		return
 	}
 	l.edit(Remove, min(max(from, lo), hi-1)-lo, nil)
 	at := min(max(to, lo), hi-1)
-	l.edit(Insert, at-lo, l.entries[at].doc)
+	l.edit(Insert, at-lo, l.held.at(at))
 }
 
 // refill runs the query again and writes what the documents behind those that were held mean to the result. It returns
 // false where the query does not begin with what was held, so that the changes cannot have been all that happened.
 func (l *Live) refill() bool {
-	held := slices.Clone(l.entries)
+	before := l.held.Values()
 	l.fetch()
-	lo, hi := l.ends()
-	for i := range held {
-		if i >= len(l.entries) || l.entries[i].doc != held[i].doc {
-			return false
-		}
+	now := l.held.Values()
+	if len(now) < len(before) || !slices.Equal(before, now[:len(before)]) {
+		return false
 	}
-	for i := max(len(held), lo); i < min(len(l.entries), hi); i++ {
-		l.edit(Insert, i-lo, l.entries[i].doc)
+	lo, hi := l.ends()
+	for i := max(len(before), lo); i < min(len(now), hi); i++ {
+		l.edit(Insert, i-lo, now[i])
 	}
 	return true
 }
@@ -279,8 +270,8 @@ func (l *Live) swap(n int) []Edit {
 	for i := n - 1; i >= 0; i-- {
 		l.edit(Remove, i, nil)
 	}
-	for i, s := range l.window() {
-		l.edit(Insert, i, s.doc)
+	for i, d := range l.Docs() {
+		l.edit(Insert, i, d)
 	}
 	return l.edits
 }

@@ -5,9 +5,10 @@ import "math"
 // Match reports whether a document meets the selector. body is the document as one JSON object; it is only read. A body that
 // is not valid JSON matches or not, without a panic. Limit, skip and sort play no part.
 func (q *Query) Match(body []byte) bool {
-	slots := make([]value, q.matched)
-	load(body, q.fields[:q.matched], slots)
-	return matchAll(q.selector, &source{slots: slots})
+	s := q.sources.Get().(*source)
+	defer q.sources.Put(s)
+	load(body, q.fields[:q.matched], s.slots[:q.matched])
+	return matchAll(q.selector, s)
 }
 
 // load finds the named top-level fields in one pass over body. Of a field that comes twice the last counts, so the pass

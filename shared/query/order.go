@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"sort"
 )
 
 // Order keys are byte strings whose byte order is the order of values. A key is never the beginning of another one's key,
@@ -57,7 +58,7 @@ func appendOrder(dst []byte, v value, depth int) []byte {
 		return append(dst, orderEnd)
 	}
 	members := distinctMembers(v)
-	slices.SortFunc(members, func(a, b member) int { return bytes.Compare([]byte(a.key), []byte(b.key)) })
+	sort.Slice(members, func(i, j int) bool { return members[i].key < members[j].key })
 	dst = append(dst, orderObject)
 	for _, m := range members {
 		dst = appendTextOrder(append(dst, orderString), m.key)
@@ -70,15 +71,15 @@ func appendOrder(dst []byte, v value, depth int) []byte {
 }
 
 // elementKeys returns the order keys of an array's elements, sorted.
-func elementKeys(array value, depth int) [][]byte {
-	var keys [][]byte
+func elementKeys(array value, depth int) []string {
+	var keys []string
 	for it := elementsOf(array); ; {
 		element, ok := it.next()
 		if !ok {
-			slices.SortFunc(keys, bytes.Compare)
+			slices.Sort(keys)
 			return keys
 		}
-		keys = append(keys, appendOrder(nil, element, depth+1))
+		keys = append(keys, string(appendOrder(nil, element, depth+1)))
 	}
 }
 
@@ -189,11 +190,12 @@ func plainLookup(v value, segments []segment) value {
 // AppendKey appends to dst the key by which a document stands among others in the query's order, and returns the result. Keys
 // compare as byte strings. Two documents never have the same key.
 func (q *Query) AppendKey(dst []byte, id string, body []byte) []byte {
-	slots := make([]value, len(q.fields))
+	s := q.sources.Get().(*source)
+	defer q.sources.Put(s)
 	if q.sortsByFields() {
-		load(body, q.fields, slots)
+		load(body, q.fields, s.slots)
 	}
-	return q.appendSortKey(dst, id, slots)
+	return q.appendSortKey(dst, id, s.slots)
 }
 
 // sortsByFields reports whether the primary key alone does not give the order.

@@ -2,8 +2,10 @@ package query
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -80,6 +82,23 @@ func TestOrderOracle(t *testing.T) {
 			t.Fatalf("%s to %s: %d, want %d", text(a), text(b), got, want)
 		}
 	}
+}
+
+// TestQueryIsShared uses one query from several goroutines; the race detector has the say.
+func TestQueryIsShared(t *testing.T) {
+	q := mustParse(t, `{"selector":{"a":{"$gt":10},"b.c":{"$regex":"^x"}},"sort":[{"b.c":"desc"}]}`)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for i := range 500 {
+				body := fmt.Appendf(nil, `{"a":%d,"b":{"c":"x%d"}}`, i, i)
+				if q.Match(body) != (i > 10) || q.Compare("1", body, "1", []byte(`{"b":{"c":"x"}}`)) >= 0 {
+					t.Errorf("wrong on %s", body)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func mustParse(t testing.TB, query string) *Query {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
+	"unicode/utf8"
 )
 
 // Bounds of a query's text. They keep the cost of Match per byte of a document bounded.
@@ -23,10 +25,10 @@ type Query struct {
 	limit    int // -1: none
 	skip     int
 	hint     []string // fields of the index to use, or nil
-	given    bool     // the query names a sort
 
 	fields  []string // top-level fields to load, text: the selector's, then those that only the sort uses
 	matched int      // how many of fields the selector uses
+	sources *sync.Pool
 }
 
 // Parse reads an RxDB query: {selector, sort: [{field: 'asc' | 'desc'}], limit, skip, index}, all of them optional.
@@ -38,8 +40,8 @@ func Parse(text []byte, schema *Schema) (*Query, error) {
 	if len(text) > maxQueryBytes {
 		return nil, &Error{"query", fmt.Sprintf("is %d bytes long; %d are allowed", len(text), maxQueryBytes)}
 	}
-	if !json.Valid(text) {
-		return nil, &Error{"query", "is not JSON"}
+	if !utf8.Valid(text) || !json.Valid(text) {
+		return nil, &Error{"query", "is not JSON in UTF-8"}
 	}
 	top, _ := readValue(text, 0)
 	if top.kind != kindObject {
@@ -52,6 +54,8 @@ func Parse(text []byte, schema *Schema) (*Query, error) {
 	if err := c.readQuery(top); err != nil {
 		return nil, err
 	}
+	size := len(c.q.fields)
+	c.q.sources = &sync.Pool{New: func() any { return &source{slots: make([]value, size)} }}
 	return c.q, nil
 }
 
@@ -149,7 +153,6 @@ func (c *compiler) readSort(v value) error {
 	if v.isNil() {
 		return c.defaultSort()
 	}
-	c.q.given = true
 	if v.kind != kindArray {
 		return &Error{"sort", "must be a list such as [{\"age\": \"asc\"}]"}
 	}

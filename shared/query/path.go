@@ -129,14 +129,8 @@ func (v value) member(key string) (found value) {
 	}
 }
 
-// element returns the element of an array at index.
+// element returns the element at index of an array in a document.
 func (v value) element(index int) value {
-	if v.raw == nil {
-		if index < len(*v.items) {
-			return (*v.items)[index]
-		}
-		return value{}
-	}
 	for it := elementsOf(v); ; index-- {
 		element, ok := it.next()
 		if !ok || index == 0 {

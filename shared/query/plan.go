@@ -39,24 +39,28 @@ type order struct {
 // maxRanges bounds how many ranges the lists of values of several fields are multiplied to.
 const maxRanges = 10_000
 
-// Plan chooses an index for q. It counts the documents in each index's ranges, which takes microseconds, and takes the cheapest
-// by costs measured in documents matched; a named index is always taken.
+// Plan chooses an index for q, which was parsed with the same schema. It counts the documents in each index's ranges, which takes
+// microseconds, and takes the cheapest by costs measured in documents matched; a named index is always taken.
 func (x *Indexes) Plan(q *Query) *Plan {
 	p := &Plan{q: q, source: source{slots: make([]value, len(q.fields))}}
-	best := -1
+	fewest := math.MaxInt
 	for _, ix := range x.list {
 		if q.hint != nil && !slices.Equal(q.hint, ix.names()) {
 			continue
 		}
-		p.ways = append(p.ways, x.way(q, ix))
-		if last := len(p.ways) - 1; best < 0 || p.ways[last].cost < p.ways[best].cost {
-			best = last
-		}
-		if p.ways[best].cost <= costGoodEnough {
+		p.ways = append(p.ways, ix.way(q))
+		fewest = min(fewest, p.ways[len(p.ways)-1].size)
+		if fewest <= fewEnough {
 			break
 		}
 	}
-	p.way = &p.ways[best]
+	for i := range p.ways {
+		w := &p.ways[i]
+		w.cost = w.estimate(q, fewest)
+		if p.way == nil || w.cost < p.way.cost {
+			p.way = w
+		}
+	}
 	return p
 }
 
@@ -68,47 +72,48 @@ func (ix *index) names() []string {
 	return names
 }
 
-// way works out how ix would answer q.
-func (x *Indexes) way(q *Query, ix *index) way {
+// way works out how the index would answer q.
+func (ix *index) way(q *Query) way {
 	w := way{index: ix}
-	conditions := conjuncts(q.selector, nil)
+	w.bound(conjuncts(q.selector, nil))
+	w.order = w.orderFor(q)
+	w.size = w.count() + len(ix.odd)
+	return w
+}
+
+// bound works out the ranges of the index in which documents can meet the conditions. It goes on to the next field while the scan
+// meets only single values of the fields before.
+func (w *way) bound(conditions []*node) {
 	settled := make([]bool, len(conditions))
-	ranges := intervals{{"", ""}}
-	for i := range ix.fields {
+	exact := make([]bool, len(conditions))
+	w.ranges = intervals{{"", ""}}
+	for _, field := range w.index.fields {
 		bounds := everything()
-		exact := make([]bool, len(conditions))
 		for j, n := range conditions {
-			set, e := n.boundsFor(ix.fields[i].name)
-			bounds, exact[j] = bounds.intersect(set), e
+			var set intervals
+			set, exact[j] = n.boundsFor(field.name)
+			bounds = bounds.intersect(set)
 		}
-		points := bounds.arePoints()
-		if bounds.isEverything() || len(ranges)*len(bounds) > maxRanges {
+		if bounds.isEverything() || len(w.ranges)*len(bounds) > maxRanges {
 			break
 		}
 		w.bounds = append(w.bounds, bounds)
+		w.ranges = w.ranges.times(bounds)
 		for j := range settled {
 			settled[j] = settled[j] || exact[j]
 		}
-		ranges = ranges.times(bounds)
-		if !points {
+		if !bounds.arePoints() {
 			break
 		}
 	}
-	for i := range ranges {
-		if ranges[i].hi == "" {
-			ranges[i].hi = after
-		}
+	if len(w.bounds) == 0 {
+		w.ranges = everything()
 	}
-	w.ranges = ranges
 	for j, n := range conditions {
 		if !settled[j] {
 			w.residual = append(w.residual, n)
 		}
 	}
-	w.order = w.orderFor(q)
-	w.size = w.count() + len(ix.odd)
-	w.cost = w.estimate(q)
-	return w
 }
 
 // conjuncts appends the conditions that all must hold, $and opened.
@@ -184,25 +189,26 @@ func (w *way) count() int {
 	return n
 }
 
+// fewEnough is for how few candidates no other index is looked at.
+const fewEnough = 2
+
 // Costs in documents matched, natively and in wasm alike (see the benchmarks).
 const (
-	costGoodEnough = 2 // less than to look at another index
-
-	costSettled  = 0.1 // to take a document that the ranges settle
-	costSort     = 1.5 // to sort one that matches
-	passes       = 0.3 // share of documents that conditions outside of the ranges let pass
-	passesAtMost = 10  // documents looked at for one that passes, where a limit ends the walk
+	costSettled = 0.1 // to take a document that the ranges settle
+	costSort    = 1.5 // to sort one that matches
+	passes      = 0.3 // share of documents that conditions outside of the ranges let pass
+	perHit      = 10  // documents looked at for one that passes, where a limit ends the walk
 )
 
-func (w *way) estimate(q *Query) float64 {
+// estimate returns the cost of the way. fewest is the number of candidates of the most selective one: no more match.
+func (w *way) estimate(q *Query, fewest int) float64 {
 	looked := float64(w.size)
-	each, share := costSettled, 1.0
-	perHit := 1.0
+	each, share, hit := costSettled, 1.0, 1.0
 	if len(w.residual) > 0 {
-		each, share, perHit = 1, passes, passesAtMost
+		each, share, hit = 1, passes, max(perHit, looked/float64(max(fewest, 1)))
 	}
 	if limit, ok := q.Limit(); ok && (w.order.full || w.order.ties || w.order.fields > 0) {
-		looked = math.Min(looked, float64(q.skip+limit)*perHit+float64(len(w.index.odd)))
+		looked = min(looked, float64(q.skip+limit)*hit+float64(len(w.index.odd)))
 	}
 	cost := looked * each
 	if !w.order.full && !w.order.ties {

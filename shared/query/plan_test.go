@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/shoaldb/shoal/shared/query/jsregexp"
 )
 
 // scanAll is the answer by looking at every document.
@@ -34,7 +36,7 @@ func idsOf(docs []*Doc) []string {
 }
 
 func (r random) schema() *Schema {
-	s := &Schema{PrimaryPath: "id"}
+	s := &Schema{PrimaryPath: "id", Regexp: jsregexp.Compile}
 	fields := []string{"a", "b", "c", "a.b", "a.0", "id"}
 	for range r.IntN(4) {
 		index := slices.Clone(fields[:])
@@ -150,6 +152,40 @@ func TestPlanEqualsScan(t *testing.T) {
 	}
 }
 
+// TestRunInSteps checks that a query answered in steps, between which documents change, gives the answer of its start.
+func TestRunInSteps(t *testing.T) {
+	for seed := range uint64(15) {
+		r := newRandom(t, seed)
+		s := r.schema()
+		x := NewIndexes(s)
+		docs := map[string]*Doc{}
+		for range 400 {
+			r.change(x, docs)
+		}
+		for step := range 60 {
+			query := r.query(s)
+			q := mustParseWith(t, query, s)
+			p := x.Plan(q)
+			want, count := p.Find(), p.Count()
+			run, counting := p.Start(), p.StartCount()
+			size, steps := 1+r.IntN(50), 1
+			for run.Step(size) {
+				r.change(x, docs)
+				steps++
+			}
+			for counting.Step(size) {
+				r.change(x, docs)
+			}
+			if !slices.Equal(run.Docs(), want) || counting.Count() != count {
+				t.Fatalf("seed %d, step %d: %s with indexes %v by %d:\n got %v, %d\nwant %v, %d", seed, step, query, s.Indexes, size, idsOf(run.Docs()), counting.Count(), idsOf(want), count)
+			}
+			if least := p.way.size - len(p.way.index.odd); q.limit < 0 && steps*size < least/2 {
+				t.Fatalf("seed %d, step %d: %s: %d steps of %d for %d candidates", seed, step, query, steps, size, least)
+			}
+		}
+	}
+}
+
 // change inserts, changes or removes one document.
 func (r random) change(x *Indexes, docs map[string]*Doc) Change {
 	id := r.id()
@@ -230,7 +266,7 @@ func people(n int) []*Doc {
 }
 
 func TestExplain(t *testing.T) {
-	s := &Schema{PrimaryPath: "id", Indexes: [][]string{{"age"}, {"city", "age"}, {"active", "name"}}}
+	s := &Schema{PrimaryPath: "id", Indexes: [][]string{{"age"}, {"city", "age"}, {"active", "name"}}, Regexp: jsregexp.Compile}
 	x := NewIndexes(s)
 	x.Build(people(9000))
 	x.Update(Change{New: &Doc{ID: "odd", Body: []byte(`{"id":"odd","age":[1,2],"city":"city 1"}`)}})
@@ -252,6 +288,8 @@ func TestExplain(t *testing.T) {
 		{`{"selector":{"active":true,"name":{"$regex":"^name 99"}},"sort":[{"name":"asc"}]}`, "active,name,id", `active: true; name: ["name 99", "name 9:")`, false, "index", 33, 0, 33, 33, 33},
 		{`{"selector":{"name":"name 5"},"sort":[{"id":"asc"}],"limit":2}`, "id", ``, false, "index", 9001, 0, 2, 0, 0},
 		{`{"selector":{"name":"name 5"},"sort":[{"note":"asc"}]}`, "id", ``, false, "memory", 9001, 0, 9, 9001, 9001},
+		{`{"selector":{"city":"city 7","name":"name 7"},"sort":[{"age":"asc"}],"limit":5}`, "city,age,id", `city: "city 7"`, false, "index", 181, 1, 5, 0, 181},
+		{`{"selector":{"id":{"$gt":"p08900"},"name":"name 7"},"sort":[{"age":"asc"}],"limit":5}`, "id", `id: ("p08900", end of strings)`, false, "memory", 99, 0, 0, 99, 99},
 		{`{"sort":[{"age":"desc"}],"limit":3}`, "age,id", ``, true, "index", 9001, 1, 3, 0, 1},
 		{`{"selector":{"age":null}}`, "age,id", `age: missing, null`, true, "index", 1, 1, 0, 1, 1},
 		{`{"selector":{"age":{"$ne":5}},"index":"age"}`, "age,id", `age: [first, 5), (5, last)`, true, "index", 8901, 1, 8901, 8901, 1},

@@ -1,52 +1,212 @@
 package query
 
 import (
+	"math"
 	"slices"
 	"strings"
 )
 
 // Find returns the documents of the query in its order, within its skip and limit.
 func (p *Plan) Find() []*Doc {
-	var docs []*Doc
-	p.Each(func(d *Doc) bool {
-		docs = append(docs, d)
-		return true
-	})
-	return docs
-}
-
-// Each calls f for the documents of the query in its order, within its skip and limit, until f returns false. f must not update
-// the indexes.
-func (p *Plan) Each(f func(d *Doc) bool) {
-	skip, left := p.q.skip, p.q.limit
-	if left == 0 {
-		return
-	}
-	p.walk(func(d *Doc) bool {
-		if skip > 0 {
-			skip--
-			return true
-		}
-		left--
-		return f(d) && left != 0
-	})
+	r := p.run(p.way.index)
+	r.Step(math.MaxInt)
+	return r.docs
 }
 
 // Count returns the number of documents that meet the selector. Like the storages of RxDB it takes no notice of skip and
-// limit. Where the bounds settle the selector it looks at no document.
+// limit. Where the bounds settle the selector it looks at no document that the index can order.
 func (p *Plan) Count() int {
-	n := 0
-	if len(p.way.residual) == 0 {
-		for _, r := range p.way.ranges {
-			n += p.way.index.size(r)
-		}
-		return n + len(p.odd(false))
+	r := p.run(p.way.index)
+	r.counting = true
+	if len(p.way.residual) > 0 {
+		r.Step(math.MaxInt)
+		return r.n
 	}
-	p.candidates(func(string, *Doc) bool {
-		n++
-		return true
-	})
-	return n + len(p.odd(false))
+	n := len(r.odd)
+	for _, of := range p.way.ranges {
+		n += p.way.index.size(of)
+	}
+	return n
+}
+
+// Start begins to answer the query in steps, for a caller that may not be away for long. The answer is that of the moment of
+// Start: the indexes may be updated between steps.
+func (p *Plan) Start() *Run { return p.run(p.way.index.snapshot()) }
+
+// StartCount begins to count in steps.
+func (p *Plan) StartCount() *Run {
+	r := p.Start()
+	r.counting = true
+	return r
+}
+
+// Run is a query that is being answered.
+type Run struct {
+	plan  *Plan
+	index *index
+
+	next  int    // the range that is being walked, in the order of the walk
+	last  string // the last key looked at in it; "" at its begin
+	group group
+	odd   []sorted // documents that meet the selector and that the index cannot order, in the query's order
+	ended bool
+
+	counting bool
+	n        int
+
+	skip, left int // left < 0: no limit
+	docs       []*Doc
+}
+
+func (p *Plan) run(ix *index) *Run {
+	r := &Run{plan: p, index: ix, skip: p.q.skip, left: p.q.limit, odd: p.odd()}
+	r.group.most = -1
+	if p.q.limit >= 0 {
+		r.group.most = p.q.skip + p.q.limit
+	}
+	return r
+}
+
+// Docs returns the documents found so far, in the query's order, within its skip and limit.
+func (r *Run) Docs() []*Doc { return r.docs }
+
+// Count returns the number of documents counted so far.
+func (r *Run) Count() int { return r.n }
+
+// Step looks at n more candidates and reports whether there are more. Where documents are sorted in memory, a step that comes to
+// the end of a group also sorts it.
+func (r *Run) Step(n int) (more bool) {
+	ranges, desc := r.plan.way.ranges, r.plan.way.order.desc
+	if r.left == 0 && !r.counting {
+		r.ended = true
+	}
+	for !r.ended && r.next < len(ranges) {
+		of := ranges[r.next]
+		switch {
+		case desc && r.last == "":
+			of = ranges[len(ranges)-1-r.next]
+		case desc:
+			of = interval{ranges[len(ranges)-1-r.next].lo, r.last}
+		case r.last != "":
+			of.lo = r.last + "\x00" // the first key behind it
+		}
+		rest := false
+		r.index.scan(of, desc, func(key string, d *Doc) bool {
+			if rest = n == 0; rest {
+				return false
+			}
+			n--
+			r.last = key
+			return r.take(key, d)
+		})
+		if rest {
+			return true
+		}
+		r.next++
+		r.last = ""
+	}
+	if !r.ended {
+		r.end()
+	}
+	return false
+}
+
+// take takes a candidate. It returns false when no more are needed.
+func (r *Run) take(key string, d *Doc) bool {
+	p := r.plan
+	switch {
+	case r.counting:
+		if p.passes(d) {
+			r.n++
+		}
+	case p.way.order.full:
+		if p.passes(d) {
+			r.pass(d)
+		}
+	default:
+		r.collect(key, d)
+	}
+	return !r.ended
+}
+
+// collect puts a candidate into its group, and passes the group before it on.
+func (r *Run) collect(key string, d *Doc) {
+	p := r.plan
+	if !p.way.order.ties && !p.passes(d) {
+		return
+	}
+	if len(r.group.docs) > 0 && !strings.HasPrefix(key, r.group.head) {
+		r.passGroup()
+	}
+	if len(r.group.docs) == 0 && p.way.order.fields > 0 {
+		r.group.head = head(key, p.way.order.fields)
+	}
+	if p.way.order.ties {
+		r.group.docs = append(r.group.docs, sorted{doc: d})
+	} else {
+		r.group.add(p.sortKey(d), d)
+	}
+}
+
+// end passes on what is left when all candidates have been looked at.
+func (r *Run) end() {
+	if r.counting {
+		r.n += len(r.odd)
+	} else {
+		r.passGroup()
+		for !r.ended && len(r.odd) > 0 {
+			r.passOdd()
+		}
+	}
+	r.ended = true
+}
+
+// pass takes a document into the result, after the odd ones that come before it.
+func (r *Run) pass(d *Doc) {
+	if len(r.odd) > 0 {
+		key := r.plan.sortKey(d)
+		for !r.ended && len(r.odd) > 0 && r.odd[0].key < string(key) {
+			r.passOdd()
+		}
+	}
+	r.put(d)
+}
+
+func (r *Run) passOdd() {
+	d := r.odd[0].doc
+	r.odd = r.odd[1:]
+	r.put(d)
+}
+
+func (r *Run) put(d *Doc) {
+	switch {
+	case r.ended:
+	case r.skip > 0:
+		r.skip--
+	default:
+		r.docs = append(r.docs, d)
+		r.left--
+		r.ended = r.left == 0
+	}
+}
+
+// passGroup passes the group on in order and empties it.
+func (r *Run) passGroup() {
+	docs := r.group.docs
+	if r.plan.way.order.ties {
+		slices.Reverse(docs)
+	} else {
+		slices.SortFunc(docs, bySortKey)
+	}
+	for _, s := range docs {
+		if r.ended {
+			break
+		}
+		if !r.plan.way.order.ties || r.plan.passes(s.doc) {
+			r.pass(s.doc)
+		}
+	}
+	r.group.docs, r.group.worst = docs[:0], ""
 }
 
 // sorted is a document with its sort key.
@@ -57,41 +217,26 @@ type sorted struct {
 
 func bySortKey(a, b sorted) int { return strings.Compare(a.key, b.key) }
 
-// walk calls f for all documents that meet the selector, in the order of the query, until f returns false.
-func (p *Plan) walk(f func(d *Doc) bool) {
-	m := merger{plan: p, odd: p.odd(true), f: f}
-	if p.way.order.full {
-		done := p.candidates(func(_ string, d *Doc) bool { return m.pass(d) })
-		if done {
-			m.end()
-		}
+// group is a run of documents that the index does not put into the query's order.
+type group struct {
+	head  string // what their index keys begin with
+	docs  []sorted
+	most  int    // how many of its first documents can be of use; -1: all
+	worst string // key of the last of the first most, once there are so many
+}
+
+// add keeps a document unless enough others come before it.
+func (g *group) add(key []byte, d *Doc) {
+	if g.worst != "" && string(key) >= g.worst {
 		return
 	}
-	if p.groups(&m) {
-		m.end()
+	g.docs = append(g.docs, sorted{string(key), d})
+	if g.most >= 0 && len(g.docs) >= 2*g.most+64 {
+		slices.SortFunc(g.docs, bySortKey)
+		clear(g.docs[g.most:])
+		g.docs = g.docs[:g.most]
+		g.worst = g.docs[g.most-1].key
 	}
-}
-
-// candidates calls f for the documents in the ranges that meet the selector, until f returns false, and reports whether it never
-// did.
-func (p *Plan) candidates(f func(key string, d *Doc) bool) bool {
-	return p.scan(func(key string, d *Doc) bool {
-		return !p.passes(d) || f(key, d)
-	})
-}
-
-func (p *Plan) scan(f func(key string, d *Doc) bool) bool {
-	ranges := p.way.ranges
-	for i := range ranges {
-		r := ranges[i]
-		if p.way.order.desc {
-			r = ranges[len(ranges)-1-i]
-		}
-		if !p.way.index.scan(r, p.way.order.desc, f) {
-			return false
-		}
-	}
-	return true
 }
 
 // passes reports whether a document in the ranges meets the conditions that they do not settle.
@@ -126,127 +271,16 @@ func (p *Plan) sortKey(d *Doc) []byte {
 	return p.key
 }
 
-// odd returns the documents that the index cannot order and that meet the selector, in the query's order if asked.
-func (p *Plan) odd(inOrder bool) []sorted {
+// odd returns the documents that the index cannot order and that meet the selector, in the query's order.
+func (p *Plan) odd() []sorted {
 	var out []sorted
 	for _, d := range p.way.index.odd {
 		p.looked++
 		p.load(d)
-		if !matchAll(p.q.selector, &p.source) {
-			continue
+		if matchAll(p.q.selector, &p.source) {
+			out = append(out, sorted{string(p.sortKey(d)), d})
 		}
-		s := sorted{doc: d}
-		if inOrder {
-			s.key = string(p.sortKey(d))
-		}
-		out = append(out, s)
 	}
-	if inOrder {
-		slices.SortFunc(out, bySortKey)
-	}
+	slices.SortFunc(out, bySortKey)
 	return out
-}
-
-// groups walks the candidates in groups with equal first fields and passes each group on in the query's order.
-func (p *Plan) groups(m *merger) bool {
-	var group group
-	group.most = -1
-	if p.q.limit >= 0 {
-		group.most = p.q.skip + p.q.limit
-	}
-	fields, ties := p.way.order.fields, p.way.order.ties
-	accept := p.scan
-	if !ties {
-		accept = p.candidates
-	}
-	done := accept(func(key string, d *Doc) bool {
-		if len(group.docs) > 0 && !group.holds(key) && !group.pass(p, m) {
-			return false
-		}
-		if len(group.docs) == 0 && fields > 0 {
-			group.head = head(key, fields)
-		}
-		if ties {
-			group.docs = append(group.docs, sorted{doc: d})
-		} else {
-			group.add(p.sortKey(d), d)
-		}
-		return true
-	})
-	return done && group.pass(p, m)
-}
-
-// group is a run of documents that the index does not put into the query's order.
-type group struct {
-	head  string
-	docs  []sorted
-	most  int    // how many of its first documents can be of use; -1: all
-	worst string // key of the last of the first most, once there are so many
-}
-
-func (g *group) holds(key string) bool { return strings.HasPrefix(key, g.head) }
-
-// add keeps a document unless enough others come before it.
-func (g *group) add(key []byte, d *Doc) {
-	if g.worst != "" && string(key) >= g.worst {
-		return
-	}
-	g.docs = append(g.docs, sorted{string(key), d})
-	if g.most >= 0 && len(g.docs) >= 2*g.most+64 {
-		slices.SortFunc(g.docs, bySortKey)
-		clear(g.docs[g.most:])
-		g.docs = g.docs[:g.most]
-		g.worst = g.docs[g.most-1].key
-	}
-}
-
-// pass passes the group on in order and empties it.
-func (g *group) pass(p *Plan, m *merger) bool {
-	docs := g.docs
-	g.docs, g.worst = g.docs[:0], ""
-	if p.way.order.ties {
-		for i := len(docs) - 1; i >= 0; i-- {
-			if p.passes(docs[i].doc) && !m.pass(docs[i].doc) {
-				return false
-			}
-		}
-		return true
-	}
-	slices.SortFunc(docs, bySortKey)
-	for _, s := range docs {
-		if !m.pass(s.doc) {
-			return false
-		}
-	}
-	return true
-}
-
-// merger puts the odd documents between those that come in order.
-type merger struct {
-	plan *Plan
-	odd  []sorted
-	f    func(d *Doc) bool
-}
-
-func (m *merger) pass(d *Doc) bool {
-	if len(m.odd) > 0 {
-		key := m.plan.sortKey(d)
-		for len(m.odd) > 0 && m.odd[0].key < string(key) {
-			if !m.next() {
-				return false
-			}
-		}
-	}
-	return m.f(d)
-}
-
-func (m *merger) next() bool {
-	d := m.odd[0].doc
-	m.odd = m.odd[1:]
-	return m.f(d)
-}
-
-func (m *merger) end() {
-	for len(m.odd) > 0 && m.next() {
-	}
 }

@@ -13,6 +13,9 @@ type Schema struct {
 	Indexes     [][]string // field paths of each declared index; every index ends with the primary key, named or not
 	// Properties holds the names of the top-level fields. Queries may use no others. Empty means that any field may be used.
 	Properties []string
+	// Regexp compiles the patterns of $regex: jsregexp.Compile, or in a browser its own RegExp. Nil: $regex is refused.
+	// ParseSchema leaves it nil.
+	Regexp CompileRegexp
 }
 
 // jsonSchema is RxDB's shape, as far as it is read here.

@@ -2,7 +2,6 @@ package query
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 )
@@ -206,36 +205,27 @@ func (c *compiler) operators(p *path, members []member, at string) ([]node, erro
 func (c *compiler) operator(p *path, m member, beside []member, at string) (node, error) {
 	n := node{path: p}
 	var err error
+	n.op = operatorOf(m.key)
 	switch m.key {
 	case "$eq", "$ne", "$gt", "$gte", "$lt", "$lte":
-		n.op = map[string]op{"$eq": opEq, "$ne": opNe, "$gt": opGt, "$gte": opGte, "$lt": opLt, "$lte": opLte}[m.key]
 		n.lit = newLiteral(m.val)
 	case "$in", "$nin":
-		n.op = map[string]op{"$in": opIn, "$nin": opNin}[m.key]
-		var list []literal
-		list, err = readList(m.val)
-		n.set = newLiteralSet(list)
+		n.set, err = readSet(m.val)
 	case "$exists":
-		n.op = opExists
 		n.truth, err = readTruth(m.val)
 	case "$regex":
-		n.op = opRegex
-		n.re, err = readPattern(m.val, beside)
+		n.re, err = c.readPattern(m.val, beside)
 	case "$options":
 		if !slices.ContainsFunc(beside, func(o member) bool { return o.key == "$regex" }) {
 			err = fmt.Errorf("goes with a $regex")
 		}
 	case "$size":
-		n.op = opSize
 		n.size, err = readSize(m.val)
 	case "$type":
-		n.op = opType
 		n.types, err = readTypes(m.val)
 	case "$mod":
-		n.op = opMod
 		n.mod, err = readMod(m.val)
 	case "$not":
-		n.op = opNot
 		n.kids, err = c.field(p, m.val, at)
 	case "$elemMatch":
 		return c.elemMatch(p, m.val, at)
@@ -248,6 +238,13 @@ func (c *compiler) operator(p *path, m member, beside []member, at string) (node
 		}
 	}
 	return n, atError(err, at)
+}
+
+func operatorOf(name string) op {
+	return map[string]op{
+		"$eq": opEq, "$ne": opNe, "$gt": opGt, "$gte": opGte, "$lt": opLt, "$lte": opLte, "$in": opIn, "$nin": opNin,
+		"$exists": opExists, "$regex": opRegex, "$size": opSize, "$type": opType, "$mod": opMod, "$not": opNot,
+	}[name]
 }
 
 // atError adds the place to an operand's error.
@@ -306,55 +303,4 @@ func (c *compiler) all(p *path, v value, at string) (node, error) {
 		}
 		n.kids = append(n.kids, node{op: opEq, lit: newLiteral(element)})
 	}
-}
-
-func readList(v value) ([]literal, error) {
-	if v.kind != kindArray {
-		return nil, fmt.Errorf("must be a list of values")
-	}
-	return newLiteral(v).items, nil
-}
-
-func readTruth(v value) (bool, error) {
-	switch v.kind {
-	case kindBool:
-		return v.isTrue(), nil
-	case kindNumber:
-		return v.number() != 0, nil
-	}
-	return false, fmt.Errorf("must be true or false")
-}
-
-func readSize(v value) (int, error) {
-	if v.kind == kindNumber {
-		if n := v.number(); n >= 0 && n == math.Trunc(n) && n <= math.MaxInt32 {
-			return int(n), nil
-		}
-	}
-	return 0, fmt.Errorf("must be a whole number from 0 on")
-}
-
-func readMod(v value) (mod [2]float64, err error) {
-	list, err := readList(v)
-	if err != nil || len(list) != 2 || list[0].kind != kindNumber || list[1].kind != kindNumber || list[0].number == 0 {
-		return mod, fmt.Errorf("must be a list of two numbers, the divisor (not 0) and the remainder")
-	}
-	return [2]float64{list[0].number, list[1].number}, nil
-}
-
-func readPattern(v value, beside []member) (*pattern, error) {
-	if v.kind != kindString {
-		return nil, fmt.Errorf("must be the source of a regular expression, as a string")
-	}
-	flags := ""
-	for _, m := range beside {
-		if m.key != "$options" {
-			continue
-		}
-		if m.val.kind != kindString {
-			return nil, fmt.Errorf("its $options must be a string of flags")
-		}
-		flags = textToUTF8(textOf(m.val))
-	}
-	return newPattern(textToUTF8(textOf(v)), flags)
 }

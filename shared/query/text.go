@@ -73,7 +73,7 @@ func appendUTF8(dst []byte, s value) []byte {
 func textToUTF8(text string) string {
 	var units []uint16
 	for i := 0; i < len(text); {
-		if c := text[i]; c == 0xED && i+2 < len(text) {
+		if c := text[i]; c == 0xED && i+2 < len(text) && text[i+1] >= 0xA0 { // a surrogate
 			units = append(units, uint16(c&0x0F)<<12|uint16(text[i+1]&0x3F)<<6|uint16(text[i+2]&0x3F))
 			i += 3
 			continue

@@ -1,9 +1,9 @@
-// Writes what RxDB's own matcher, sort comparator and query normalisation, and JavaScript's RegExp, say of generated and of chosen
-// queries, for golden_test.go. Run it in a directory where the wanted rxdb is installed:
+// Writes what RxDB's own matcher, sort comparator and query normalisation say of generated and of chosen queries, for
+// golden_test.go, and what JavaScript's RegExp says of patterns, for the tests of jsregexp. Run it in a directory where the wanted rxdb is installed:
 //
 //   cd <directory with node_modules/rxdb> && node <this directory>/generate.mjs
 //
-// It writes rxdb-<version>-mingo-<version>.json.gz beside itself. Cases come from a seeded generator: the same versions
+// It writes rxdb-<version>-mingo-<version>.json.gz beside itself and ../jsregexp/testdata/node-<version>.json. Cases come from a seeded generator: the same versions
 // give the same file.
 import { createRequire } from 'node:module';
 import { gzipSync } from 'node:zlib';
@@ -175,12 +175,12 @@ for (const indexes of [[], ['a'], ['b', 'a'], [['b', 'a'], 'c'], [['a', 'id'], '
 }
 
 // Regular expressions, against JavaScript's own.
-const strings = ['', 'a', 'A', 'b', 'ab', 'abc', 'a.c', 'aaa', 'foo bar', 'foo_bar', 'line1\nline2', 'x\ty', '\u00a0', '\u2028', '1', '12-34', 'ü', 'Ü', 'é', '[x]', '{2}', 'a{2}', '^', '$', '\\', 'a/b', '\b', '\u0000', 'kK', 'http://x.y/z?q=1', '-', ']', 'αβγ', 'ΑΒΓ', 'ß', 'ー', 'z9_', ' ', '\ufeff', '日本語'];
+const strings = ['', 'a', 'A', 'b', 'ab', 'abc', 'a.c', 'aaa', 'foo bar', 'foo_bar', 'line1\nline2', 'x\ty', '\u00a0', '\u2028', '1', '12-34', 'ü', 'Ü', 'é', '[x]', '{2}', 'a{2}', '^', '$', '\\', 'a/b', '\b', '\u0000', 'kK', 'http://x.y/z?q=1', '-', ']', 'αβγ', 'ΑΒΓ', 'ß', 'ー', 'z9_', ' ', '\ufeff', '日本語', '😀😁', 'ABab', '\u0001', 'c'];
 const regexes = [
     ['a'], ['^a'], ['a$'], ['^a$'], ['^$'], ['.'], ['^.$'], ['^.$', 's'], ['a|b'], ['^(?:a|b)$'], ['^(a|b)+$'], ['a*'], ['a+?'], ['a{2}'], ['a{2,}'], ['^a{1,2}$'], ['a{,2}'], ['{'], ['}'], [']'], ['a{'], ['\\{2\\}'], ['\\d'], ['\\D'], ['^\\w+$'], ['\\W'], ['\\s'], ['^\\S+$'],
     ['\\bfoo\\b'], ['\\Boo'], ['[abc]'], ['[^abc]'], ['[a-c]'], ['[\\d-]'], ['[\\w-z]'], ['[\\s]'], ['[\\S]'], ['[^\\s]'], ['[^\\S]'], ['[^\\d\\s]'], ['[]'], ['[^]'], ['[\\]]'], ['[[]'], ['[\\b]'], ['[a\\-z]'], ['[-a]'], ['[a-]'], ['\\.'], ['\\/'], ['/'], ['\\-'], ['\\\\'], ['\\$'], ['\\^'], ['\\n'], ['\\t'], ['\\0'], ['\\x61'], ['\\u0061'], ['\\xZZ'], ['\\u00fc'],
     ['\\u00fc', 'i'], ['\\ca'], ['\\a'], ['\\e'], ['\\-'], ['A', 'i'], ['[A-C]', 'i'], ['[^A]', 'i'], ['^line2', 'm'], ['line1$', 'm'], ['^l', ''], ['a.c', 's'], ['line1.line2'], ['line1.line2', 's'], ['(?<name>a)b'], ['(?:)'], [''], ['|'], ['()'], ['x*y?'], ['^[^@]+://[^/]+/.*$'], ['\\u{61}', 'u'], ['\\p{L}', 'u'], ['\\p{Lu}', 'u'], ['^\\P{L}+$', 'u'],
-    ['\\p{Script=Greek}', 'u'], ['[\\p{L}\\d]', 'u'], ['α', 'i'], ['γ', 'iu'], ['ü', 'i'], ['日.語'], ['^.{3}$'], ['\\$\\{'], ['foo(?: bar)?$'], ['^(?:(?:a){1,3}){1,2}$'], ['a**'], ['('], [')'], ['['], ['*'], ['a{2}{3}'], ['\\'], ['(?'], ['[b-a]'], ['\\p{Nope}', 'u'], ['a{3,1}'],
+    ['\\p{Script=Greek}', 'u'], ['[\\p{L}\\d]', 'u'], ['α', 'i'], ['γ', 'iu'], ['ü', 'i'], ['日.語'], ['^.{3}$'], ['\\$\\{'], ['foo(?: bar)?$'], ['^(?:(?:a){1,3}){1,2}$'], ['a**'], ['('], [')'], ['['], ['*'], ['a{2}{3}'], ['\\'], ['(?'], ['[b-a]'], ['\\p{Nope}', 'u'], ['a{3,1}'], ['\\ud83d\\ude00', 'u'], ['\\uD83D\\uDE00'], ['\\u{1f600}', 'u'], ['[😀-😂]', 'u'], ['^[^a]{2}$', 'u'], ['\\u{110000}', 'u'], ['\\u{6', 'u'], ['a{2}?'], ['(?:a|b)*?c'], ['\\w{2,3}?$'], ['[\\cA]'], ['[\\x41-\\x43]'], ['[\\u0041-C]'], ['[^-a]'], ['^x{0}$'], ['^a{0,1}b'], ['(a)|b|'], ['\\bk', 'i'], ['[k]', 'i'], ['\\a', 'u'], ['a{', 'u'], ['[\\w-]', 'u'], ['\\x4', 'u'], ['^b|c$'], ['^ab?'], ['^ab*c'], ['^ab+c'], ['^ab{0}'], ['^a\\.c'], ['(?<n>a)(?<n2>b)'], ['(?<n'],
 ].map(([source, flags = '']) => {
     try {
         const re = new RegExp(source, flags);
@@ -190,9 +190,11 @@ const regexes = [
     }
 });
 
-const out = { rxdb: version('rxdb'), mingo: version('mingo'), docs: withIDs, match, all, deviating, distances, sorts, normalized, strings, regexes };
-const file = join(dirname(fileURLToPath(import.meta.url)), `rxdb-${out.rxdb}-mingo-${out.mingo}.json.gz`);
+const out = { rxdb: version('rxdb'), mingo: version('mingo'), docs: withIDs, match, all, deviating, distances, sorts, normalized };
+const here = dirname(fileURLToPath(import.meta.url));
+const file = join(here, `rxdb-${out.rxdb}-mingo-${out.mingo}.json.gz`);
 const packed = gzipSync(JSON.stringify(out), { level: 9 });
 packed[9] = 255; // the operating system byte: not this machine's
 writeFileSync(file, packed);
 console.log(file, packed.length, 'bytes,', match.length, 'selectors,', match.filter(m => m[1] === null).length, 'refused,', match.filter(m => m[1] && /^0+$/.test(m[1])).length, 'match nothing');
+writeFileSync(join(here, `../jsregexp/testdata/node-${process.versions.node.split('.')[0]}.json`), JSON.stringify({ strings, regexes }, null, 0).replaceAll('],[', '],\n[') + '\n');

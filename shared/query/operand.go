@@ -6,6 +6,62 @@ import (
 	"strconv"
 )
 
+func readList(v value) ([]literal, error) {
+	if v.kind != kindArray {
+		return nil, fmt.Errorf("must be a list of values")
+	}
+	return newLiteral(v).items, nil
+}
+
+func readSet(v value) (*literalSet, error) {
+	list, err := readList(v)
+	return newLiteralSet(list), err
+}
+
+func readTruth(v value) (bool, error) {
+	switch v.kind {
+	case kindBool:
+		return v.isTrue(), nil
+	case kindNumber:
+		return v.number() != 0, nil
+	}
+	return false, fmt.Errorf("must be true or false")
+}
+
+func readSize(v value) (int, error) {
+	if v.kind == kindNumber {
+		if n := v.number(); n >= 0 && n == math.Trunc(n) && n <= math.MaxInt32 {
+			return int(n), nil
+		}
+	}
+	return 0, fmt.Errorf("must be a whole number from 0 on")
+}
+
+func readMod(v value) (mod [2]float64, err error) {
+	list, err := readList(v)
+	if err != nil || len(list) != 2 || list[0].kind != kindNumber || list[1].kind != kindNumber || list[0].number == 0 {
+		return mod, fmt.Errorf("must be a list of two numbers, the divisor (not 0) and the remainder")
+	}
+	return [2]float64{list[0].number, list[1].number}, nil
+}
+
+func (c *compiler) readPattern(v value, beside []member) (*pattern, error) {
+	if v.kind != kindString {
+		return nil, fmt.Errorf("must be the source of a regular expression, as a string")
+	}
+	flags := ""
+	for _, m := range beside {
+		if m.key != "$options" {
+			continue
+		}
+		if m.val.kind != kindString {
+			return nil, fmt.Errorf("its $options must be a string of flags")
+		}
+		flags = textToUTF8(textOf(m.val))
+	}
+	return newPattern(c.schema.Regexp, textToUTF8(textOf(v)), flags)
+}
+
 // typeSet is what a $type asks for.
 type typeSet struct {
 	kinds   uint8 // bit per kind

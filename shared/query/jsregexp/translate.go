@@ -1,7 +1,6 @@
-package query
+package jsregexp
 
 import (
-	"bytes"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -10,65 +9,6 @@ import (
 	"unicode/utf8"
 )
 
-// pattern is the regular expression of a $regex.
-type pattern struct {
-	re     *regexp.Regexp
-	prefix string // text that every string that matches begins with; "" where none is known
-}
-
-// newPattern translates the source of a JavaScript regular expression into Go's syntax. The engine is RE2: it takes time in
-// proportion to the string, whatever a peer has put there, but it cannot look around or back.
-func newPattern(source, flags string) (*pattern, error) {
-	if len(source) > maxPattern {
-		return nil, fmt.Errorf("is %d bytes long; %d are allowed", len(source), maxPattern)
-	}
-	t := &translator{in: []rune(source)}
-	for _, flag := range flags {
-		switch flag {
-		case 'i':
-			t.fold = true
-		case 'm':
-			t.lines = true
-		case 's':
-			t.dotAll = true
-		case 'u':
-			t.unicode = true
-		case 'g', 'd': // change what exec returns, not whether there is a match
-		default:
-			return nil, fmt.Errorf("$options has the flag %q; allowed are i, m, s, u, and g and d, which change nothing", flag)
-		}
-	}
-	if err := t.translate(); err != nil {
-		return nil, err
-	}
-	out := t.out.String()
-	if t.fold {
-		out = "(?i)" + out
-	}
-	re, err := regexp.Compile(out)
-	if err != nil {
-		return nil, fmt.Errorf("%q is no regular expression that can be used: %s", source, strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-	}
-	p := &pattern{re: re}
-	if !t.fold && !t.alternatives {
-		p.prefix, _, _ = strings.Cut(string(t.prefix), "\uFFFD") // a lone surrogate is matched as U+FFFD
-		p.prefix = string(appendUTF8Text(nil, p.prefix))
-	}
-	return p, nil
-}
-
-// find reports whether v is a string with a match.
-func (p *pattern) find(v value) bool {
-	if v.kind != kindString {
-		return false
-	}
-	if v.plain || bytes.IndexByte(v.raw, '\\') < 0 {
-		return p.re.Match(v.raw)
-	}
-	var buf [128]byte
-	return p.re.Match(appendUTF8(buf[:0], v))
-}
-
 // translator reads ECMAScript's pattern grammar (ECMA-262, 22.2.1, with Annex B) and writes Go's.
 type translator struct {
 	in  []rune
@@ -76,10 +16,6 @@ type translator struct {
 	out strings.Builder
 
 	fold, lines, dotAll, unicode bool
-
-	alternatives bool
-	prefix       []rune // literal characters behind a leading ^, while only such have come
-	prefixEnded  bool
 }
 
 // jsSpace is \s: WhiteSpace and LineTerminator of ECMA-262, and notSpace the rest.
@@ -101,12 +37,10 @@ func (t *translator) accept(s string) bool {
 }
 
 func (t *translator) translate() error {
-	t.prefixEnded = len(t.in) == 0 || t.in[0] != '^' || t.lines
 	for t.more() {
-		at := t.pos
 		c := t.in[t.pos]
 		t.pos++
-		if err := t.term(c, at); err != nil {
+		if err := t.term(c); err != nil {
 			return err
 		}
 	}
@@ -114,34 +48,27 @@ func (t *translator) translate() error {
 }
 
 // term translates the term that begins with c, which has been taken.
-func (t *translator) term(c rune, at int) error {
+func (t *translator) term(c rune) error {
 	switch c {
 	case '\\':
 		return t.escape()
 	case '[':
-		t.prefixEnded = true
 		return t.class()
 	case '(':
-		t.prefixEnded = true
 		return t.group()
 	case '.':
-		t.prefixEnded = true
 		if t.dotAll {
 			t.out.WriteString(`(?s:.)`)
 		} else {
 			t.out.WriteString(`[^\n\r\x{2028}\x{2029}]`)
 		}
 	case '^', '$':
-		t.prefixEnded = t.prefixEnded || at > 0
 		if t.lines {
 			t.out.WriteString("(?m:" + string(c) + ")")
 		} else {
 			t.out.WriteRune(c)
 		}
-	case '|':
-		t.alternatives = true
-		t.out.WriteRune(c)
-	case ')':
+	case '|', ')':
 		t.out.WriteRune(c)
 	case '*', '+', '?', '{':
 		return t.quantifier(c)
@@ -153,9 +80,6 @@ func (t *translator) term(c rune, at int) error {
 
 // literal writes a character that stands for itself.
 func (t *translator) literal(c rune) {
-	if !t.prefixEnded {
-		t.prefix = append(t.prefix, c)
-	}
 	t.out.WriteString(regexp.QuoteMeta(string(c)))
 }
 
@@ -178,10 +102,6 @@ func (t *translator) quantifier(c rune) error {
 	} else {
 		t.out.WriteRune(c)
 	}
-	if !t.prefixEnded && c != '+' && len(t.prefix) > 0 {
-		t.prefix = t.prefix[:len(t.prefix)-1]
-	}
-	t.prefixEnded = true
 	if t.accept("?") {
 		t.out.WriteByte('?')
 	}
@@ -215,21 +135,16 @@ func (t *translator) escape() error {
 	if !t.more() {
 		return fmt.Errorf("ends with a backslash")
 	}
-	switch c := t.in[t.pos]; c {
-	case 'b', 'B':
+	if c := t.in[t.pos]; c == 'b' || c == 'B' {
 		t.pos++
-		t.prefixEnded = true
 		t.out.WriteString(`\` + string(c))
 		return nil
-	case 'k':
-		return fmt.Errorf(`uses a backreference, \k, which is not supported`)
 	}
 	set, char, err := t.escaped()
 	switch {
 	case err != nil:
 		return err
 	case set != "":
-		t.prefixEnded = true
 		t.out.WriteString("[" + set + "]")
 	default:
 		t.literal(char)
@@ -263,6 +178,8 @@ func (t *translator) escaped() (set string, char rune, err error) {
 	case c == 'c' && t.more() && 'a' <= t.in[t.pos]|0x20 && t.in[t.pos]|0x20 <= 'z':
 		t.pos++
 		return "", t.in[t.pos-1] & 0x1F, nil
+	case c == 'c', c == 'k':
+		return "", 0, fmt.Errorf(`uses \%c, a backreference or an unfinished escape, which is not supported`, c)
 	case c == 'x':
 		return t.hex(2)
 	case c == 'u':
