@@ -1,0 +1,9 @@
+package protocol_test
+
+import (
+	"testing"
+
+	"github.com/shoaldb/shoal/internal/leakcheck"
+)
+
+func TestMain(m *testing.M) { leakcheck.Main(m) }
