@@ -33,10 +33,11 @@ type conn struct {
 	fresh   bool   // there is input that was not read yet
 	err     error  // why there will be no more input
 	bucket  bucket
-	rest    []byte    // input that was read but not handled
-	parts   []byte    // what came so far of a message in several frames
-	partial bool      // there is such a message
-	allowed *decision // by Options.Authorize, to act upon
+	rest    []byte        // input that was read but not handled
+	parts   []byte        // what came so far of a message in several frames
+	partial bool          // there is such a message
+	entry   *entry        // to a room, asked for and then decided
+	delay   time.Duration // until the client has paid for what it did
 
 	known  atomic.Bool   // it has a peer id: at once, or when a Shoal client has said hello
 	pinged atomic.Bool   // since it was heard
@@ -59,7 +60,7 @@ func newConn(h *Hub, nc net.Conn) *conn {
 	now := h.tick.Load()
 	c.heard.Store(now)
 	c.spoke.Store(now)
-	c.bucket = bucket{tokens: h.opts.Burst, filled: time.Now()}
+	c.bucket = bucket{tokens: float64(h.opts.Burst), filled: time.Now(), tick: now}
 	return c
 }
 
