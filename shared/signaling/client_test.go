@@ -407,7 +407,7 @@ func TestRxDBDialect(t *testing.T) {
 			conn.expect(ping)
 		}
 		none(t, c) // the last of the probes included
-		conn.dead = true
+		conn.dead.Store(true)
 		wantDisconnected(t, c, errSilent)
 		conn = s.accept()
 		conn.say(`{"type":"init","yourPeerId":"otherotherot"}`)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,13 +25,12 @@ type fakeServer struct {
 
 // fakeConn is a socket of the client, and the server's end of it.
 type fakeConn struct {
-	t      *testing.T
-	up     chan []byte // from the client
-	down   chan []byte // to the client
-	ended  chan struct{}
-	once   sync.Once
-	probes int
-	dead   bool // probes fail
+	t     *testing.T
+	up    chan []byte // from the client
+	down  chan []byte // to the client
+	ended chan struct{}
+	once  sync.Once
+	dead  atomic.Bool // probes fail
 }
 
 func newFakeServer(t *testing.T) *fakeServer {
@@ -75,8 +75,7 @@ func (c *fakeConn) write(text []byte) error {
 }
 
 func (c *fakeConn) probe() error {
-	c.probes++
-	if c.dead {
+	if c.dead.Load() {
 		return errors.New("no pong")
 	}
 	return nil
