@@ -149,9 +149,18 @@ func TestOtherRequests(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{"HEAD", "/shoal.js", 200}, {"POST", "/shoal.js", 405}, {"OPTIONS", "/", 405}, {"GET", "/none.js", 404}, {"GET", "/shoal.js.br", 404},
-		{"GET", "/.gitignore", 404}, {"GET", "/.pack.json", 404}, {"GET", "/demo/.hidden.html", 404}, {"GET", "/demo/", 404}, {"GET", "/demo", 404},
-		{"GET", "/../shoal.js", 404}, {"GET", "//shoal.js", 404},
+		{"HEAD", "/shoal.js", 200},
+		{"POST", "/shoal.js", 405},
+		{"OPTIONS", "/", 405},
+		{"GET", "/none.js", 404},
+		{"GET", "/shoal.js.br", 404},
+		{"GET", "/.gitignore", 404},
+		{"GET", "/.pack.json", 404},
+		{"GET", "/demo/.hidden.html", 404},
+		{"GET", "/demo/", 404},
+		{"GET", "/demo", 404},
+		{"GET", "/../shoal.js", 404},
+		{"GET", "//shoal.js", 404},
 	} {
 		resp := request(h, tt.method, tt.path, nil)
 		if resp.StatusCode != tt.status {
