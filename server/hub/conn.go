@@ -64,14 +64,17 @@ func newConn(h *Hub, nc net.Conn) *conn {
 	return c
 }
 
-// start sends what is queued and gives a registered conn to the workers.
+// start sends what is queued for a registered conn and sees to its input.
 func (c *conn) start() {
 	if !c.shoal {
 		c.sendInit(&batch{})
 	}
 	c.flush()
-	c.fresh = c.raw != nil
-	c.hub.ready <- c
+	if len(c.rest) > 0 {
+		c.hub.ready <- c
+	} else {
+		go c.wait()
+	}
 }
 
 func (c *conn) dialect() protocol.Dialect {

@@ -98,11 +98,12 @@ func (c *conn) inherit(old *conn) {
 }
 
 func (c *conn) sendInit(b *batch) {
-	m := protocol.Message{Type: protocol.TypeInit, YourPeerID: c.id}
+	resume := ""
 	if c.shoal {
-		m.Resume = c.hub.resumeToken(c.id)
+		resume = c.hub.resumeToken(c.id)
 	}
-	c.put(ws.OpText, encode(&m), b)
+	var text [128]byte
+	c.put(ws.OpText, protocol.AppendInit(text[:0], c.id, resume), b)
 }
 
 // encode returns the text of a message that the server made.

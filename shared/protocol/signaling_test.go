@@ -77,6 +77,19 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+func TestAppendInit(t *testing.T) {
+	for _, name := range []string{"init", "rxdb-init"} {
+		m := golden()[name]
+		want, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := protocol.AppendInit(nil, m.YourPeerID, m.Resume); !bytes.Equal(got, want) {
+			t.Errorf("appended %s, want %s", got, want)
+		}
+	}
+}
+
 // TestGoldenFiles finds files of messages that no longer exist.
 func TestGoldenFiles(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "signaling", "*.json"))
