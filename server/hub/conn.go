@@ -24,7 +24,8 @@ type conn struct {
 	raw   syscall.RawConn       // nil where the socket cannot be waited for without holding a buffer
 	ready func(fd uintptr) bool // readable, bound once
 	addr  netip.Addr
-	shoal bool // speaks shoal.v1
+	from  *listener // while it is not known what the connection is for
+	shoal bool      // speaks shoal.v1
 
 	id      string // set once, before known; anybody may read it after that
 	iced    bool   // has been told ICE servers

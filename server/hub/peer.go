@@ -74,11 +74,11 @@ func (h *Hub) greet(c *conn, token string, b *batch) {
 	old := h.peers[id]
 	h.name(c, id)
 	h.mu.Unlock()
+	c.sendInit(b) // before anything that happens in its rooms
 	if old != nil {
 		c.inherit(old)
 		old.end(protocol.CodeReplaced, "another connection resumed this peer")
 	}
-	c.sendInit(b)
 }
 
 // inherit takes the place in all rooms of the connection that had the peer id before.

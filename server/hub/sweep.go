@@ -29,8 +29,8 @@ func (h *Hub) sweep() {
 		h.mu.Unlock()
 		for _, c := range conns {
 			c.check(now, &b)
+			b.flush() // now, for each takes a buffer until then
 		}
-		b.flush()
 		clear(conns)
 	}
 }

@@ -57,6 +57,7 @@ const (
 	waiting verdict = iota // it waits for input
 	parked                 // there is something to wait for before the rest of its input is handled
 	over                   // it is at its end
+	gone                   // it is no longer the worker's
 )
 
 // turn handles what there is to handle for a conn.
@@ -68,6 +69,9 @@ func (w *worker) turn(c *conn) verdict {
 	if c.fresh {
 		c.fresh = false
 		c.err = w.read(c)
+	}
+	if c.from != nil {
+		return w.sortOut(c)
 	}
 	used, next := w.frames(c)
 	c.keep(w.buf[used:])
