@@ -119,7 +119,7 @@ func (p *peer) raw(op ws.OpCode, fin bool, payload []byte) {
 	p.t.Helper()
 	f := ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(op, fin, payload)))
 	if _, err := p.conn.Write(f); err != nil { // in one piece, for a pong may be written at the same time
-		p.t.Fatal(err)
+		p.t.Fatalf("write %v %.100q: %v", op, payload, err)
 	}
 }
 
@@ -337,7 +337,7 @@ func (b *bubble) connect(t *testing.T, dialect protocol.Dialect) *peer {
 
 // collect reads in the background until the connection ends.
 func (p *peer) collect() *collector {
-	c := &collector{done: make(chan struct{})}
+	c := &collector{done: make(chan struct{}), news: make(chan struct{}, 1)}
 	go func() {
 		defer close(c.done)
 		for {
@@ -353,21 +353,27 @@ func (p *peer) collect() *collector {
 				}
 				c.messages = append(c.messages, m)
 			} else if h.OpCode == ws.OpClose {
-				c.status, _ = ws.ParseCloseFrameData(payload)
+				c.status, c.reason = ws.ParseCloseFrameData(payload)
 				p.conn.Close()
 			}
 			c.mu.Unlock()
+			select {
+			case c.news <- struct{}{}:
+			default:
+			}
 		}
 	}()
 	return c
 }
 
 type collector struct {
-	done chan struct{}
+	done chan struct{} // closed when the connection has ended
+	news chan struct{} // something came
 
 	mu       sync.Mutex // guards the following fields
 	messages []*protocol.Message
 	status   ws.StatusCode
+	reason   string
 }
 
 // take returns what came since the last time.
