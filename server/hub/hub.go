@@ -115,6 +115,7 @@ type Hub struct {
 	rooms   map[string]*room
 	conns   map[*conn]struct{}
 	pending map[*conn]struct{} // accepted, see Listener
+	silent  map[netip.Addr]int // number of pending
 	peers   map[string]*conn   // by peer id
 	addrs   map[netip.Addr]int
 	empty   chan struct{} // closed when the last conn has gone; made by Shutdown
@@ -132,6 +133,7 @@ func New(opts *Options) *Hub {
 		rooms:   make(map[string]*room),
 		conns:   make(map[*conn]struct{}),
 		pending: make(map[*conn]struct{}),
+		silent:  make(map[netip.Addr]int),
 		peers:   make(map[string]*conn),
 		addrs:   make(map[netip.Addr]int),
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -72,16 +73,32 @@ func (l *listener) run() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err == nil {
-			if c := newConn(l.hub, nc); c.raw != nil && l.hub.expect(c, l) {
-				go c.wait()
-				continue
-			}
+		if err == nil && l.take(nc) {
+			continue
 		}
 		if !l.pass(nc, err, nil) {
 			return
 		}
 	}
+}
+
+// take has a connection looked at when it says something. It returns false where the HTTP server should see to it.
+func (l *listener) take(nc net.Conn) bool {
+	c := newConn(l.hub, nc)
+	if c.raw == nil {
+		return false
+	}
+	c.addr = l.hub.clientAddr(socketAddr(nc), nil)
+	switch err := l.hub.expect(c, l); {
+	case errors.Is(err, net.ErrClosed):
+		return false
+	case err != nil:
+		l.hub.stats.refused.Add(1)
+		c.cut()
+	default:
+		go c.wait()
+	}
+	return true
 }
 
 // pass hands a connection, or an error, to Accept. It returns false when the listener is closed, or stop is.
@@ -98,24 +115,38 @@ func (l *listener) pass(nc net.Conn, err error, stop <-chan struct{}) bool {
 	return false
 }
 
-// expect notes a conn of which nothing is known yet, unless the hub is closed.
-func (h *Hub) expect(c *conn, l *listener) bool {
+// expect notes a conn of which nothing is known yet. Their number is limited as that of WebSockets is.
+func (h *Hub) expect(c *conn, l *listener) error {
 	c.nc.SetReadDeadline(time.Now().Add(h.opts.HandshakeTimeout))
 	c.from = l
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		return false
+	switch {
+	case h.closed:
+		return net.ErrClosed
+	case len(h.pending) >= h.opts.MaxConns, h.silent[c.addr] >= h.opts.MaxConnsPerAddress && !h.trusted(socketAddr(c.nc)):
+		return errTooMany
 	}
 	h.pending[c] = struct{}{}
+	h.silent[c.addr]++
 	h.live.Add(1)
-	return true
+	return nil
 }
 
+// socketAddr is the address of a TCP socket's other end.
+func socketAddr(nc net.Conn) netip.Addr {
+	return nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+}
+
+var errTooMany = errors.New("hub: too many connections that say nothing")
+
 // settled undoes expect.
-func (h *Hub) settled(c *conn) {
+func (h *Hub) settled(c *conn, addr netip.Addr) {
 	h.mu.Lock()
 	delete(h.pending, c)
+	if h.silent[addr]--; h.silent[addr] == 0 {
+		delete(h.silent, addr)
+	}
 	h.mu.Unlock()
 	h.live.Done()
 }
@@ -157,23 +188,23 @@ func (w *worker) sortOut(c *conn) verdict {
 	hopeless := !bytes.HasPrefix(b, []byte("GET /")) && len(b) >= len("GET /") || len(b) >= maxHead
 	switch {
 	case c.err != nil:
-		w.hub.settled(c)
+		w.hub.settled(c, c.addr)
 		c.nc.Close()
 		return gone
 	case end < 0 && !hopeless:
 		c.keep(b)
 		return waiting
 	}
-	l := c.from
+	l, addr := c.from, c.addr
 	c.nc.SetReadDeadline(time.Time{})
 	if end >= 0 && w.hub.upgrade(c, b[:end+4]) {
-		w.hub.settled(c)
+		w.hub.settled(c, addr)
 		c.from = nil
 		c.keep(b[end+4:])
 		c.start()
 		return gone
 	}
-	w.hub.settled(c)
+	w.hub.settled(c, addr)
 	early := bytes.Clone(b)
 	w.hub.wg.Go(func() { l.pass(&replayed{c.nc, early}, nil, w.hub.stop) }) // the HTTP server may not take it at once
 	return gone
@@ -218,7 +249,9 @@ func (h *Hub) upgrade(c *conn, head []byte) bool {
 		return false
 	}
 	c.shoal = hs.Protocol == protocol.Subprotocol
-	c.addr = h.clientAddr(c.nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(), forwarded)
+	if len(forwarded) > 0 {
+		c.addr = h.clientAddr(socketAddr(c.nc), forwarded)
+	}
 	if h.check(c.addr, origin) != nil || h.register(c) != nil {
 		answer.free()
 		return false

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +164,32 @@ func TestSlowHandshake(t *testing.T) {
 		}
 	}
 	healthy(t, a, b)
+}
+
+// TestManySilentConnections refuses those beyond the limit of an address, while the others may still speak.
+func TestManySilentConnections(t *testing.T) {
+	s := serve(t, &hub.Options{MaxConnsPerAddress: 2, HandshakeTimeout: time.Hour})
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		return conn
+	}
+	first := dial()
+	dial()
+	if third, err := net.Dial("tcp", s.addr); err == nil { // it may be reset before this knows that it was accepted
+		third.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := third.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the third: %v", err)
+		}
+		third.Close()
+	}
+	p := upgrade(t, first, shoal)
+	p.greet(shoal, "")
+	s.connect(t, rxdb) // there is room again
 }
 
 // TestCloseListenerWithPending closes while it is not known what a connection is.
