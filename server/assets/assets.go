@@ -42,6 +42,7 @@ type variant struct {
 	encoding string
 	file     string
 	etag     string
+	size     int64
 }
 
 // Handler serves files to pages of any origin.
@@ -74,29 +75,31 @@ func (h *Handler) add(name string) error {
 		url = "/"
 	}
 	for _, e := range encodings() {
-		sum, err := h.hash(name + e.suffix)
+		sum, size, err := h.hash(name + e.suffix)
 		if e.suffix != "" && err != nil {
 			continue // too small to be worth it
 		}
 		if err != nil {
 			return err
 		}
-		h.files[url] = append(h.files[url], variant{e.name, name + e.suffix, `"` + sum + `"`})
+		h.files[url] = append(h.files[url], variant{e.name, name + e.suffix, `"` + sum + `"`, size})
 	}
 	return nil
 }
 
-func (h *Handler) hash(name string) (string, error) {
+// hash returns a name for a file's content, and its size.
+func (h *Handler) hash(name string) (string, int64, error) {
 	f, err := h.fsys.Open(name)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	defer f.Close()
 	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", err
+	size, err := io.Copy(sum, f)
+	if err != nil {
+		return "", 0, err
 	}
-	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:12]), nil
+	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:12]), size, nil
 }
 
 // Built reports whether the page is there.
@@ -156,6 +159,13 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, v *variant) {
 	if !ok {
 		http.Error(w, "asset cannot be read", http.StatusInternalServerError)
 		return
+	}
+	if v.encoding != "identity" { // for which ServeContent does not know what the length should be
+		w.Header().Set("Content-Length", strconv.FormatInt(v.size, 10))
+		if r.Header.Get("Range") != "" {
+			r = r.Clone(r.Context())
+			r.Header.Del("Range")
+		}
 	}
 	http.ServeContent(w, r, "", time.Time{}, content)
 }

@@ -24,7 +24,8 @@ type conn struct {
 	raw   syscall.RawConn       // nil where the socket cannot be waited for without holding a buffer
 	ready func(fd uintptr) bool // readable, bound once
 	addr  netip.Addr
-	shoal bool // speaks shoal.v1
+	from  *listener // while it is not known what the connection is for
+	shoal bool      // speaks shoal.v1
 
 	id      string // set once, before known; anybody may read it after that
 	iced    bool   // has been told ICE servers
@@ -33,10 +34,11 @@ type conn struct {
 	fresh   bool   // there is input that was not read yet
 	err     error  // why there will be no more input
 	bucket  bucket
-	rest    []byte    // input that was read but not handled
-	parts   []byte    // what came so far of a message in several frames
-	partial bool      // there is such a message
-	allowed *decision // by Options.Authorize, to act upon
+	rest    []byte        // input that was read but not handled
+	parts   []byte        // what came so far of a message in several frames
+	partial bool          // there is such a message
+	entry   *entry        // to a room, asked for and then decided
+	delay   time.Duration // until the client has paid for what it did
 
 	known  atomic.Bool   // it has a peer id: at once, or when a Shoal client has said hello
 	pinged atomic.Bool   // since it was heard
@@ -59,18 +61,21 @@ func newConn(h *Hub, nc net.Conn) *conn {
 	now := h.tick.Load()
 	c.heard.Store(now)
 	c.spoke.Store(now)
-	c.bucket = bucket{tokens: h.opts.Burst, filled: time.Now()}
+	c.bucket = bucket{tokens: float64(h.opts.Burst), filled: time.Now(), tick: now}
 	return c
 }
 
-// start sends what is queued and gives a registered conn to the workers.
+// start sends what is queued for a registered conn and sees to its input.
 func (c *conn) start() {
 	if !c.shoal {
 		c.sendInit(&batch{})
 	}
 	c.flush()
-	c.fresh = c.raw != nil
-	c.hub.ready <- c
+	if len(c.rest) > 0 {
+		c.hub.ready <- c
+	} else {
+		go c.wait()
+	}
 }
 
 func (c *conn) dialect() protocol.Dialect {

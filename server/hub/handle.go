@@ -96,40 +96,32 @@ func (w *worker) handleJoin(c *conn) verdict {
 		return waiting
 	}
 	token, _ := w.env.Text(protocol.FieldToken)
-	w.hub.authorize(c, name, string(token))
+	c.entry = &entry{room: name, token: string(token)}
 	return parked
 }
 
-// decision is the answer of Options.Authorize.
-type decision struct {
-	room string
-	err  error
-}
-
-// authorize parks the conn until it is decided whether it may enter the room.
-func (h *Hub) authorize(c *conn, room, token string) {
-	go func() { // gives the conn back, for which Close waits
-		c.allowed = &decision{room, h.opts.Authorize(room, token)}
-		h.ready <- c
-	}()
+// entry is a join that Options.Authorize decides.
+type entry struct {
+	room, token string
+	err         error
 }
 
 // decided acts upon what Authorize said.
 func (w *worker) decided(c *conn) {
-	d := c.allowed
-	c.allowed = nil
-	if d.err != nil {
-		w.refuse(c, protocol.CodeUnauthorized, d.err.Error(), d.room, "")
+	e := c.entry
+	c.entry = nil
+	if e.err != nil {
+		w.refuse(c, protocol.CodeUnauthorized, e.err.Error(), e.room, "")
 		return
 	}
-	w.enter(c, d.room)
+	w.enter(c, e.room)
 }
 
 // enter makes the client a member of a room. That costs it in proportion to those who must be told.
 func (w *worker) enter(c *conn, name string) {
 	w.tellICE(c)
 	size, code := w.hub.join(c, name, &w.batch)
-	c.bucket.charge(size / 10)
+	w.charge(c, size/10)
 	switch code {
 	case protocol.CodeTooManyRooms:
 		w.refuse(c, code, "too many rooms on this connection", name, "")
@@ -159,5 +151,5 @@ func (w *worker) handleLeave(c *conn) {
 	c.roomsMu.Lock()
 	c.rooms = slices.DeleteFunc(c.rooms, func(other *room) bool { return other == r })
 	c.roomsMu.Unlock()
-	c.bucket.charge(w.hub.leave(c, r, &w.batch) / 10)
+	w.charge(c, w.hub.leave(c, r, &w.batch)/10)
 }

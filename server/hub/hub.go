@@ -110,13 +110,15 @@ type Hub struct {
 	wg    sync.WaitGroup // all else
 	stats counters
 
-	mu     sync.Mutex // guards the following fields
-	closed bool
-	rooms  map[string]*room
-	conns  map[*conn]struct{}
-	peers  map[string]*conn // by peer id
-	addrs  map[netip.Addr]int
-	empty  chan struct{} // closed when the last conn has gone; made by Shutdown
+	mu      sync.Mutex // guards the following fields
+	closed  bool
+	rooms   map[string]*room
+	conns   map[*conn]struct{}
+	pending map[*conn]struct{} // accepted, see Listener
+	silent  map[netip.Addr]int // number of pending
+	peers   map[string]*conn   // by peer id
+	addrs   map[netip.Addr]int
+	empty   chan struct{} // closed when the last conn has gone; made by Shutdown
 }
 
 // readyQueue is how many conns wait for a worker before those who bring them wait as well.
@@ -125,13 +127,15 @@ const readyQueue = 1024
 // New returns a Hub that serves until Close.
 func New(opts *Options) *Hub {
 	h := &Hub{
-		opts:  opts.withDefaults(),
-		stop:  make(chan struct{}),
-		ready: make(chan *conn, readyQueue),
-		rooms: make(map[string]*room),
-		conns: make(map[*conn]struct{}),
-		peers: make(map[string]*conn),
-		addrs: make(map[netip.Addr]int),
+		opts:    opts.withDefaults(),
+		stop:    make(chan struct{}),
+		ready:   make(chan *conn, readyQueue),
+		rooms:   make(map[string]*room),
+		conns:   make(map[*conn]struct{}),
+		pending: make(map[*conn]struct{}),
+		silent:  make(map[netip.Addr]int),
+		peers:   make(map[string]*conn),
+		addrs:   make(map[netip.Addr]int),
 	}
 	h.tick.Store(1) // so that 0 can mean never
 	h.wg.Go(h.sweep)
@@ -177,6 +181,7 @@ func (h *Hub) Close() error {
 	for _, c := range conns {
 		c.cut()
 	}
+	h.dropPending(nil)
 	h.live.Wait()
 	h.once.Do(func() {
 		close(h.stop)

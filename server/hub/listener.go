@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +27,6 @@ func (h *Hub) Listener(ln net.Listener, paths ...string) net.Listener {
 		paths:    paths,
 		accepted: make(chan accepted),
 		closed:   make(chan struct{}),
-		pending:  make(map[net.Conn]struct{}),
 	}
 	l.wg.Go(l.run)
 	return l
@@ -45,9 +45,6 @@ type listener struct {
 	closed   chan struct{}
 	once     sync.Once
 	wg       sync.WaitGroup
-
-	mu      sync.Mutex            // guards the following fields
-	pending map[net.Conn]struct{} // of which nothing is known yet; nil after Close
 }
 
 // Accept returns the next connection that is not for the hub.
@@ -63,16 +60,9 @@ func (l *listener) Accept() (net.Conn, error) {
 // Close closes the listener and waits until nothing of it runs any more.
 func (l *listener) Close() error {
 	err := l.Listener.Close()
-	l.once.Do(func() {
-		close(l.closed)
-		l.mu.Lock()
-		for nc := range l.pending {
-			nc.Close()
-		}
-		l.pending = nil
-		l.mu.Unlock()
-	})
+	l.once.Do(func() { close(l.closed) })
 	l.wg.Wait()
+	l.hub.dropPending(l)
 	return err
 }
 
@@ -83,67 +73,94 @@ func (l *listener) run() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		_, tcp := nc.(*net.TCPConn)
-		if err == nil && tcp && l.track(nc) {
-			l.wg.Go(func() { l.sort(nc) })
+		if err == nil && l.take(nc) {
 			continue
 		}
-		if !l.pass(nc, err) {
+		if !l.pass(nc, err, nil) {
 			return
 		}
 	}
 }
 
-// track notes that nothing is known of nc, unless the listener is closed.
-func (l *listener) track(nc net.Conn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.pending != nil {
-		l.pending[nc] = struct{}{}
+// take has a connection looked at when it says something. It returns false where the HTTP server should see to it.
+func (l *listener) take(nc net.Conn) bool {
+	c := newConn(l.hub, nc)
+	if c.raw == nil {
+		return false
 	}
-	return l.pending != nil
+	c.addr = l.hub.clientAddr(socketAddr(nc), nil)
+	switch err := l.hub.expect(c, l); {
+	case errors.Is(err, net.ErrClosed):
+		return false
+	case err != nil:
+		l.hub.stats.refused.Add(1)
+		c.cut()
+	default:
+		go c.wait()
+	}
+	return true
 }
 
-func (l *listener) untrack(nc net.Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.pending, nc)
-}
-
-// pass hands a connection, or an error, to Accept. It returns false when the listener is closed.
-func (l *listener) pass(nc net.Conn, err error) bool {
+// pass hands a connection, or an error, to Accept. It returns false when the listener is closed, or stop is.
+func (l *listener) pass(nc net.Conn, err error, stop <-chan struct{}) bool {
 	select {
 	case l.accepted <- accepted{nc, err}:
 		return true
 	case <-l.closed:
-		if nc != nil {
-			nc.Close()
-		}
-		return false
+	case <-stop:
 	}
-}
-
-// sort finds out for whom a connection is.
-func (l *listener) sort(nc net.Conn) {
-	buf := heads.Get().(*[maxHead]byte)
-	defer heads.Put(buf)
-	head, err := readHead(nc, buf[:], l.hub.opts.HandshakeTimeout)
-	l.untrack(nc)
-	if err != nil {
+	if nc != nil {
 		nc.Close()
-		return
 	}
-	if c := l.hub.upgrade(nc, head, l.paths); c != nil {
-		c.start()
-		return
-	}
-	l.pass(&replayed{nc, bytes.Clone(head)}, nil)
+	return false
 }
 
-// maxHead is the largest header of a request that is looked at here. Those of upgrades have some 500 bytes, without cookies.
-const maxHead = 8 << 10
+// expect notes a conn of which nothing is known yet. Their number is limited as that of WebSockets is.
+func (h *Hub) expect(c *conn, l *listener) error {
+	c.nc.SetReadDeadline(time.Now().Add(h.opts.HandshakeTimeout))
+	c.from = l
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return net.ErrClosed
+	case len(h.pending) >= h.opts.MaxConns, h.silent[c.addr] >= h.opts.MaxConnsPerAddress && !h.trusted(socketAddr(c.nc)):
+		return errTooMany
+	}
+	h.pending[c] = struct{}{}
+	h.silent[c.addr]++
+	h.live.Add(1)
+	return nil
+}
 
-var heads = sync.Pool{New: func() any { return new([maxHead]byte) }}
+// socketAddr is the address of a TCP socket's other end.
+func socketAddr(nc net.Conn) netip.Addr {
+	return nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+}
+
+var errTooMany = errors.New("hub: too many connections that say nothing")
+
+// settled undoes expect.
+func (h *Hub) settled(c *conn, addr netip.Addr) {
+	h.mu.Lock()
+	delete(h.pending, c)
+	if h.silent[addr]--; h.silent[addr] == 0 {
+		delete(h.silent, addr)
+	}
+	h.mu.Unlock()
+	h.live.Done()
+}
+
+// dropPending ends the conns of a listener, or of all for nil, of which nothing is known yet.
+func (h *Hub) dropPending(l *listener) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.pending {
+		if l == nil || c.from == l {
+			c.nc.Close()
+		}
+	}
+}
 
 // replayed is a connection of which something was read already.
 type replayed struct {
@@ -161,39 +178,47 @@ func (r *replayed) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// readHead reads until all of a request's header is there, or as much as this is made for, or it cannot be an upgrade.
-func readHead(nc net.Conn, buf []byte, timeout time.Duration) ([]byte, error) {
-	nc.SetReadDeadline(time.Now().Add(timeout))
-	defer nc.SetReadDeadline(time.Time{})
-	have := 0
-	for {
-		n, err := nc.Read(buf[have:])
-		have += n
-		if err != nil {
-			return nil, err
-		}
-		b := buf[:have]
-		if !bytes.HasPrefix(b, []byte("GET /")) && len(b) >= len("GET /") || len(b) == len(buf) ||
-			bytes.Contains(b, []byte("\r\n\r\n")) {
-			return b, nil
-		}
+// maxHead is the largest header of a request that is looked at here. Those of upgrades have some 500 bytes, without cookies.
+const maxHead = 8 << 10
+
+// sortOut finds out for whom a connection is of which the worker's buffer holds what came so far.
+func (w *worker) sortOut(c *conn) verdict {
+	b := w.buf
+	end := bytes.Index(b, []byte("\r\n\r\n"))
+	hopeless := !bytes.HasPrefix(b, []byte("GET /")) && len(b) >= len("GET /") || len(b) >= maxHead
+	switch {
+	case c.err != nil:
+		w.hub.settled(c, c.addr)
+		c.nc.Close()
+		return gone
+	case end < 0 && !hopeless:
+		c.keep(b)
+		return waiting
 	}
+	l, addr := c.from, c.addr
+	c.nc.SetReadDeadline(time.Time{})
+	if end >= 0 && w.hub.upgrade(c, b[:end+4]) {
+		w.hub.settled(c, addr)
+		c.from = nil
+		c.keep(b[end+4:])
+		c.start()
+		return gone
+	}
+	w.hub.settled(c, addr)
+	early := bytes.Clone(b)
+	w.hub.wg.Go(func() { l.pass(&replayed{c.nc, early}, nil, w.hub.stop) }) // the HTTP server may not take it at once
+	return gone
 }
 
-// upgrade returns a registered connection with the answer to its upgrade queued, or nil where head does not begin with a
-// request that the hub takes; net/http and ServeHTTP then give the answer.
-func (h *Hub) upgrade(nc net.Conn, head []byte, paths []string) *conn {
-	end := bytes.Index(head, []byte("\r\n\r\n"))
-	if end < 0 {
-		return nil
-	}
-	head, rest := head[:end+4], head[end+4:]
+// upgrade registers a conn and queues the answer to its upgrade. It returns false where head is not a request that the hub
+// takes; net/http and ServeHTTP then give the answer.
+func (h *Hub) upgrade(c *conn, head []byte) bool {
 	var origin string
 	var forwarded, offered []string
 	up := ws.Upgrader{
 		OnRequest: func(uri []byte) error {
 			path, _, _ := strings.Cut(string(uri), "?")
-			if !slices.Contains(paths, path) {
+			if !slices.Contains(c.from.paths, path) {
 				return errNotOurs
 			}
 			return nil
@@ -221,18 +246,18 @@ func (h *Hub) upgrade(nc net.Conn, head []byte, paths []string) *conn {
 	hs, err := up.Upgrade(readWriter{bytes.NewReader(head), answer})
 	if err != nil || len(offered) > 0 && hs.Protocol == "" {
 		answer.free()
-		return nil
+		return false
 	}
-	c := newConn(h, nc)
 	c.shoal = hs.Protocol == protocol.Subprotocol
-	c.addr = h.clientAddr(nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(), forwarded)
+	if len(forwarded) > 0 {
+		c.addr = h.clientAddr(socketAddr(c.nc), forwarded)
+	}
 	if h.check(c.addr, origin) != nil || h.register(c) != nil {
 		answer.free()
-		return nil
+		return false
 	}
 	c.out.queued = answer
-	c.rest = bytes.Clone(rest)
-	return c
+	return true
 }
 
 var errNotOurs = errors.New("hub: request is not for the hub")

@@ -74,11 +74,11 @@ func (h *Hub) greet(c *conn, token string, b *batch) {
 	old := h.peers[id]
 	h.name(c, id)
 	h.mu.Unlock()
+	c.sendInit(b) // before anything that happens in its rooms
 	if old != nil {
 		c.inherit(old)
 		old.end(protocol.CodeReplaced, "another connection resumed this peer")
 	}
-	c.sendInit(b)
 }
 
 // inherit takes the place in all rooms of the connection that had the peer id before.
@@ -98,11 +98,12 @@ func (c *conn) inherit(old *conn) {
 }
 
 func (c *conn) sendInit(b *batch) {
-	m := protocol.Message{Type: protocol.TypeInit, YourPeerID: c.id}
+	resume := ""
 	if c.shoal {
-		m.Resume = c.hub.resumeToken(c.id)
+		resume = c.hub.resumeToken(c.id)
 	}
-	c.put(ws.OpText, encode(&m), b)
+	var text [128]byte
+	c.put(ws.OpText, protocol.AppendInit(text[:0], c.id, resume), b)
 }
 
 // encode returns the text of a message that the server made.

@@ -26,13 +26,16 @@ type room struct {
 	members map[string]*member
 	rxdb    int    // members that speak RxDB's dialect
 	log     []byte // frames of the changes that not all Shoal members have been sent
-	dirty   bool   // RxDB members have not been sent the list as it is
+	changes int    // so far
+	dirty   bool   // not all RxDB members have been sent the list as it is
 	armed   bool   // a timer is going to tell
 }
 
+// member is one in a room. What it has been sent is, of a Shoal peer, that much of the room's log, and of an RxDB peer, the
+// list after that many changes.
 type member struct {
 	conn *conn
-	seen int // how much of log the member has been sent
+	seen int
 }
 
 // join makes a peer a member. It returns the number of members before, and the code of a refusal.
@@ -68,9 +71,12 @@ func (h *Hub) join(c *conn, name string, b *batch) (size int, code protocol.Code
 	} else {
 		r.rxdb++
 	}
-	r.members[c.id] = &member{conn: c, seen: len(r.log)}
-	if r.armed && !c.shoal {
-		c.putList(r, r.list(), b) // the others hear later
+	m := &member{conn: c}
+	r.members[c.id] = m
+	if c.shoal {
+		m.seen = len(r.log)
+	} else if r.armed { // the others hear later
+		r.tellList(m, r.list(), b)
 	}
 	h.tell(r, b)
 	return size, ""
@@ -108,6 +114,7 @@ func (h *Hub) leave(c *conn, r *room, b *batch) int {
 // record notes a change for all members; r.mu is held.
 func (r *room) record(m *protocol.Message) {
 	r.dirty = true
+	r.changes++
 	if len(r.members) > r.rxdb {
 		r.log = append(r.log, frame(m)...)
 	}
@@ -172,13 +179,23 @@ func (r *room) deliver(b *batch) bool {
 			r.catchUp(m, b)
 			m.seen = 0
 		case list != nil:
-			if !m.conn.putList(r, list, b) {
-				r.dirty = true // it gets the newer list when it has read the older one
-			}
+			r.tellList(m, list, b)
 		}
 	}
 	r.log = nil
 	return true
+}
+
+// tellList queues the list for an RxDB member that does not know it; r.mu is held. Where an older list still waits to be read,
+// the member gets the newer one after that.
+func (r *room) tellList(m *member, list []byte, b *batch) {
+	switch {
+	case m.seen == r.changes:
+	case m.conn.putList(r, list, b):
+		m.seen = r.changes
+	default:
+		r.dirty = true
+	}
 }
 
 // catchUp queues the changes that a Shoal member has not been sent; r.mu is held.

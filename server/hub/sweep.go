@@ -8,11 +8,8 @@ import (
 	"github.com/shoaldb/shoal/shared/protocol"
 )
 
-const (
-	opText = ws.OpText
-	// goodbye is how many seconds a client has to close a connection that the server ended.
-	goodbye = 5
-)
+// goodbye is how many seconds a client has to close a connection that the server ended.
+const goodbye = 5
 
 // sweep looks after all connections once a second. One goroutine with a coarse clock stands for several timers a connection.
 func (h *Hub) sweep() {
@@ -32,8 +29,8 @@ func (h *Hub) sweep() {
 		h.mu.Unlock()
 		for _, c := range conns {
 			c.check(now, &b)
+			b.flush() // now, for each takes a buffer until then
 		}
-		b.flush()
 		clear(conns)
 	}
 }

@@ -41,6 +41,8 @@ func (w *worker) run() {
 		switch next {
 		case waiting:
 			go c.wait()
+		case parked:
+			w.hub.park(c)
 		case over:
 			w.hub.unregister(c)
 			w.hub.live.Done()
@@ -53,19 +55,23 @@ type verdict int
 
 const (
 	waiting verdict = iota // it waits for input
-	parked                 // somebody else gives it back
+	parked                 // there is something to wait for before the rest of its input is handled
 	over                   // it is at its end
+	gone                   // it is no longer the worker's
 )
 
 // turn handles what there is to handle for a conn.
 func (w *worker) turn(c *conn) verdict {
-	if c.allowed != nil {
+	if c.entry != nil {
 		w.decided(c)
 	}
 	w.buf = append(w.buf[:0], c.rest...)
 	if c.fresh {
 		c.fresh = false
 		c.err = w.read(c)
+	}
+	if c.from != nil {
+		return w.sortOut(c)
 	}
 	used, next := w.frames(c)
 	c.keep(w.buf[used:])
@@ -74,6 +80,9 @@ func (w *worker) turn(c *conn) verdict {
 	}
 	return next
 }
+
+// charge has a client pay for what it has the server do.
+func (w *worker) charge(c *conn, n int) { c.bucket.charge(n, w.hub.tick.Load(), &w.hub.opts) }
 
 // keep notes input that a later turn is to handle.
 func (c *conn) keep(rest []byte) {
@@ -87,9 +96,9 @@ func (c *conn) keep(rest []byte) {
 // frames handles the frames that are complete, and returns how many bytes they had.
 func (w *worker) frames(c *conn) (used int, next verdict) {
 	for !c.garbled {
-		if d := c.bucket.debt(w.hub.opts.Rate, w.hub.opts.Burst); d > 0 {
+		if d := c.bucket.debt(&w.hub.opts); d > 0 {
 			w.hub.stats.delayed.Add(1)
-			w.hub.park(c, d)
+			c.delay = d
 			return used, parked
 		}
 		n, next := w.frame(c, w.buf[used:])
@@ -104,10 +113,18 @@ func (w *worker) frames(c *conn) (used int, next verdict) {
 	return len(w.buf), waiting
 }
 
-// park gives a conn back to the workers after a while. Meanwhile it is not read, so that TCP slows its client down: nothing
-// of an honest client in a hurry is lost, and nobody else notices.
-func (h *Hub) park(c *conn, d time.Duration) {
-	time.AfterFunc(d, func() { h.ready <- c })
+// park gives a conn back to the workers when it is decided whether its client may enter a room, or when the client has paid
+// for what it did. Meanwhile it is not read, so that TCP slows its client down: nothing of an honest client in a hurry is
+// lost, and nobody else notices.
+func (h *Hub) park(c *conn) {
+	if c.entry == nil {
+		time.AfterFunc(c.delay, func() { h.ready <- c })
+		return
+	}
+	go func() { // gives the conn back, and for that Close waits
+		c.entry.err = h.opts.Authorize(c.entry.room, c.entry.token)
+		h.ready <- c
+	}()
 }
 
 // frame handles the frame that b begins with, and returns its length: 0 when it is not complete.
@@ -155,7 +172,7 @@ func (w *worker) handleFrame(c *conn, h ws.Header, payload []byte) verdict {
 	if c.ending.Load() != 0 {
 		return waiting // the client may not have seen yet that it is over
 	}
-	c.bucket.charge(1 + len(payload)>>10)
+	w.charge(c, 1+len(payload)>>10)
 	switch h.OpCode {
 	case ws.OpPing:
 		c.put(ws.OpPong, payload, &w.batch)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"os"
 	"reflect"
 	"strings"
@@ -13,8 +12,6 @@ import (
 	"github.com/shoaldb/shoal/shared/block"
 	"github.com/shoaldb/shoal/shared/document"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func replica(b byte) (r document.ReplicaID) {
 	for i := range r {
@@ -55,7 +52,7 @@ func goldenFrames() map[string]Frame {
 func TestGoldenFrames(t *testing.T) {
 	for name, f := range goldenFrames() {
 		file := "testdata/frames/" + name + ".hex"
-		if *update {
+		if *Update {
 			if err := os.WriteFile(file, []byte(hex.Dump(f.AppendTo(nil))), 0o644); err != nil {
 				t.Fatal(err)
 			}

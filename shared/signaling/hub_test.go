@@ -37,18 +37,24 @@ func connect(t *testing.T, url string, opts *signaling.Options) (*signaling.Clie
 // next returns the next event, which must be of type T.
 func next[T signaling.Event](t *testing.T, c *signaling.Client) T {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	e, err := c.Next(ctx)
-	if err != nil {
-		t.Fatalf("next: %v", err)
-	}
+	e := nextAny(t, c)
 	got, ok := e.(T)
 	if !ok {
 		var want T
 		t.Fatalf("event %T%+v, want %T", e, e, want)
 	}
 	return got
+}
+
+func nextAny(t *testing.T, c *signaling.Client) signaling.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	e, err := c.Next(ctx)
+	if err != nil {
+		t.Fatalf("next: %v", err)
+	}
+	return e
 }
 
 func join(t *testing.T, c *signaling.Client, room string) {

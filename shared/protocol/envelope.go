@@ -2,10 +2,7 @@ package protocol
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"math/bits"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -132,26 +129,27 @@ type Envelope struct {
 // Scan checks data and takes it apart. The caller must not change data while it uses e. Errors match ErrBadMessage.
 func (e *Envelope) Scan(data []byte) error {
 	*e = Envelope{data: data, plain: true}
-	if !utf8.Valid(data) {
+	t := text{data, isPrintable(data)}
+	if !t.printable && !utf8.Valid(data) {
 		return fmt.Errorf("%w: not UTF-8", ErrBadMessage)
 	}
-	i := space(data, 0)
+	i := t.space(0)
 	if i == len(data) || data[i] != '{' {
 		return fmt.Errorf("%w: not a JSON object", ErrBadMessage)
 	}
-	i = e.members(space(data, i+1))
-	if i < 0 || space(data, i) != len(data) {
+	i = e.members(&t, t.space(i+1))
+	if i < 0 || t.space(i) != len(data) {
 		return fmt.Errorf("%w: not valid JSON", ErrBadMessage)
 	}
-	if t, ok := e.Text(FieldType); ok {
-		e.typ = typeOf(t)
+	if name, ok := e.Text(FieldType); ok {
+		e.typ = typeOf(name)
 	}
 	return nil
 }
 
 // members reads from behind the opening brace of the outermost object to behind its closing one, or returns -1.
-func (e *Envelope) members(i int) int {
-	b := e.data
+func (e *Envelope) members(t *text, i int) int {
+	b := t.b
 	if i < len(b) && b[i] == '}' {
 		return i + 1
 	}
@@ -159,28 +157,28 @@ func (e *Envelope) members(i int) int {
 		if i >= len(b) || b[i] != '"' {
 			return -1
 		}
-		end := skipString(b, i+1)
+		end := t.str(i + 1)
 		if end < 0 {
 			return -1
 		}
 		key := b[i:end]
-		if i = space(b, end); i >= len(b) || b[i] != ':' {
+		if i = t.space(end); i >= len(b) || b[i] != ':' {
 			return -1
 		}
-		from := space(b, i+1)
-		to := skipValue(b, from, 1)
+		from := t.space(i + 1)
+		to := t.value(from, 1)
 		if to < 0 {
 			return -1
 		}
 		e.put(key, from, to)
-		if i = space(b, to); i >= len(b) {
+		if i = t.space(to); i >= len(b) {
 			return -1
 		}
 		switch b[i] {
 		case '}':
 			return i + 1
 		case ',':
-			i = space(b, i+1)
+			i = t.space(i + 1)
 		default:
 			return -1
 		}
@@ -299,222 +297,4 @@ func (e *Envelope) SignalSize() int {
 		}
 	}
 	return n
-}
-
-func space(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
-		i++
-	}
-	return i
-}
-
-// skipValue returns the index behind the JSON value that begins at i, or -1.
-func skipValue(b []byte, i, depth int) int {
-	if i >= len(b) {
-		return -1
-	}
-	switch c := b[i]; {
-	case c == '"':
-		return skipString(b, i+1)
-	case c == '{' || c == '[':
-		if depth == MaxJSONDepth {
-			return -1
-		}
-		return skipContainer(b, i, depth+1)
-	case c == '-' || '0' <= c && c <= '9':
-		return skipNumber(b, i)
-	}
-	for _, word := range [...]string{"true", "false", "null"} {
-		if len(b)-i >= len(word) && string(b[i:i+len(word)]) == word {
-			return i + len(word)
-		}
-	}
-	return -1
-}
-
-func skipContainer(b []byte, i, depth int) int {
-	object, end := b[i] == '{', b[i]+2 // '{' and '}', '[' and ']' are two apart
-	i = space(b, i+1)
-	if i < len(b) && b[i] == end {
-		return i + 1
-	}
-	for {
-		if object {
-			if i >= len(b) || b[i] != '"' {
-				return -1
-			}
-			if i = skipString(b, i+1); i < 0 {
-				return -1
-			}
-			if i = space(b, i); i >= len(b) || b[i] != ':' {
-				return -1
-			}
-			i = space(b, i+1)
-		}
-		if i = skipValue(b, i, depth); i < 0 {
-			return -1
-		}
-		if i = space(b, i); i >= len(b) {
-			return -1
-		}
-		switch b[i] {
-		case end:
-			return i + 1
-		case ',':
-			i = space(b, i+1)
-		default:
-			return -1
-		}
-	}
-}
-
-func skipNumber(b []byte, i int) int {
-	digits := func() bool {
-		from := i
-		for i < len(b) && '0' <= b[i] && b[i] <= '9' {
-			i++
-		}
-		return i > from
-	}
-	if b[i] == '-' {
-		i++
-	}
-	if i < len(b) && b[i] == '0' {
-		i++
-	} else if !digits() {
-		return -1
-	}
-	if i < len(b) && b[i] == '.' {
-		if i++; !digits() {
-			return -1
-		}
-	}
-	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
-		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
-			i++
-		}
-		if !digits() {
-			return -1
-		}
-	}
-	return i
-}
-
-// skipString returns the index behind the closing quote of the string whose first character is at i, or -1. It looks at
-// eight bytes at a time for what ends a run of plain characters.
-func skipString(b []byte, i int) int {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	for {
-		for i+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[i:])
-			quote, slash := w^(ones*'"'), w^(ones*'\\')
-			special := ((w-ones*0x20)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & high
-			if special != 0 {
-				i += bits.TrailingZeros64(special) / 8
-				break
-			}
-			i += 8
-		}
-		if i >= len(b) || b[i] < 0x20 {
-			return -1
-		}
-		switch b[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			n := escape(b[i:])
-			if n == 0 {
-				return -1
-			}
-			i += n
-		default:
-			i++
-		}
-	}
-}
-
-// escape returns the length of the escape sequence that b begins with, 0 if it is none.
-func escape(b []byte) int {
-	if len(b) < 2 {
-		return 0
-	}
-	switch b[1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return 2
-	case 'u':
-		if _, ok := hex4(b); ok {
-			return 6
-		}
-	}
-	return 0
-}
-
-// hex4 returns the code unit of the \uXXXX that b begins with.
-func hex4(b []byte) (r rune, ok bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	for _, c := range b[2:6] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
-}
-
-// unquote returns the text of a JSON string that was found valid. It fails on half of a surrogate pair.
-func unquote(quoted []byte) ([]byte, bool) {
-	b := quoted[1 : len(quoted)-1]
-	i := bytes.IndexByte(b, '\\')
-	if i < 0 {
-		return b, true
-	}
-	out := append(make([]byte, 0, len(b)), b[:i]...)
-	for i < len(b) {
-		if b[i] != '\\' {
-			out = append(out, b[i])
-			i++
-			continue
-		}
-		if b[i+1] != 'u' {
-			out = append(out, unescape(b[i+1]))
-			i += 2
-			continue
-		}
-		r, _ := hex4(b[i:])
-		i += 6
-		if utf16.IsSurrogate(r) {
-			low, _ := hex4(b[i:])
-			if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-				return nil, false
-			}
-			i += 6
-		}
-		out = utf8.AppendRune(out, r)
-	}
-	return out, true
-}
-
-func unescape(c byte) byte {
-	switch c {
-	case 'b':
-		return '\b'
-	case 'f':
-		return '\f'
-	case 'n':
-		return '\n'
-	case 'r':
-		return '\r'
-	case 't':
-		return '\t'
-	}
-	return c
 }

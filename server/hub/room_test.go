@@ -1,0 +1,46 @@
+package hub
+
+import (
+	"net"
+	"testing"
+)
+
+// TestLeaveAfterReturn has a connection cleared away after its peer has come back by another: the peer stays in the room.
+func TestLeaveAfterReturn(t *testing.T) {
+	h := New(nil)
+	defer h.Close()
+	var b batch
+	member := func(id string) *conn {
+		near, far := net.Pipe()
+		t.Cleanup(func() {
+			near.Close()
+			far.Close()
+		})
+		c := newConn(h, near)
+		c.shoal = true
+		h.mu.Lock()
+		h.name(c, id)
+		h.mu.Unlock()
+		return c
+	}
+	old := member("aaaaaaaaaaaa")
+	if _, code := h.join(old, "room-one", &b); code != "" {
+		t.Fatal(code)
+	}
+	back := member("aaaaaaaaaaaa")
+	if _, code := h.join(back, "room-one", &b); code != "" {
+		t.Fatal(code)
+	}
+	r := back.room([]byte("room-one"))
+	h.leave(old, r, &b)
+	if m := r.members["aaaaaaaaaaaa"]; m == nil || m.conn != back {
+		t.Fatalf("member %+v", m)
+	}
+	if _, code := h.join(old, "room-two", &b); code != "" || h.rooms["room-two"] != nil {
+		t.Error("a replaced connection entered another room")
+	}
+	h.leave(back, r, &b)
+	if len(r.members) != 0 || len(h.rooms) != 0 {
+		t.Errorf("%d members, %d rooms are left", len(r.members), len(h.rooms))
+	}
+}
