@@ -106,14 +106,25 @@ func (m *memory) sweepBases() {
 	}
 }
 
-// bases returns the versions that both of two conflicting ones were made from, as far as they are held, the earlier first: those that
-// one names as its base and that both sides know.
+// bases returns the versions that both of two conflicting ones were made from, as far as they are held, the earlier first: those
+// that one names as its base and that both sides know; without such, the latest replaced here that the other side has seen. (A base
+// that was never sent, or was lost on the way, tells the other side nothing.)
 func (m *memory) bases(local, remote *document.Entry, known, seen *document.Knowledge) []*document.Entry {
 	var bases []*document.Entry
+	var latest *document.Entry
 	for v := m.docs[local.ID]; v != nil; v = v.past {
-		if (v.Dot == local.Base || v.Dot == remote.Base) && known.Covers(v.Dot) && seen.Covers(v.Dot) {
+		if !known.Covers(v.Dot) || !seen.Covers(v.Dot) {
+			continue
+		}
+		if latest == nil {
+			latest = &v.Entry
+		}
+		if v.Dot == local.Base || v.Dot == remote.Base {
 			bases = append(bases, &v.Entry)
 		}
+	}
+	if len(bases) == 0 && latest != nil {
+		return []*document.Entry{latest}
 	}
 	slices.SortFunc(bases, (*document.Entry).Compare)
 	return bases

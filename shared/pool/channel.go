@@ -26,6 +26,7 @@ type channel struct {
 	size    int // of queue
 	session *replication.Session
 	ready   chan struct{} // capacity 1: queue is not empty
+	room    chan struct{} // capacity 1: queue is not full
 }
 
 // errEnded tells that the other side ended a session without a fault.
@@ -33,7 +34,7 @@ var errEnded = errors.New("peer ended the session")
 
 // newChannel makes an offer. Callers hold l.mu.
 func newChannel(l *link, p *Pool, id protocol.Channel) *channel {
-	c := &channel{link: l, pool: p, ready: make(chan struct{}, 1)}
+	c := &channel{link: l, pool: p, ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	c.ctx, c.stop = context.WithCancelCause(p.ctx)
 	c.own = &protocol.Open{
 		Channel:    id,
@@ -55,19 +56,31 @@ func (c *channel) end(err error) {
 	c.stop(err)
 }
 
-// push queues a frame for the session.
-func (c *channel) push(r replication.Received, size int) error {
+// queueBytes is how many bytes of frames may wait for the session before the reading of the connection waits, and with it, before
+// long, the other side's sending.
+const queueBytes = 1 << 20
+
+// push queues a frame for the session. It blocks while too much waits already.
+func (c *channel) push(r replication.Received, size int) {
+	for !c.tryPush(r, size) {
+		select {
+		case <-c.room:
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *channel) tryPush(r replication.Received, size int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.size += size; c.size > 2*protocol.Window+protocol.MaxFrame {
-		return protocol.Faultf(protocol.FaultLimit, "more frames than the window allows")
+	if c.size > queueBytes {
+		return false
 	}
+	c.size += size
 	c.queue = append(c.queue, r)
-	select {
-	case c.ready <- struct{}{}:
-	default:
-	}
-	return nil
+	signal(c.ready)
+	return true
 }
 
 // pop blocks until frames have come, and returns them all.
@@ -81,7 +94,15 @@ func (c *channel) pop(ctx context.Context) ([]replication.Received, error) {
 	defer c.mu.Unlock()
 	frames := c.queue
 	c.queue, c.size = nil, 0
+	signal(c.room)
 	return frames, nil
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // run is the session, from the match of the offers to the end.

@@ -67,10 +67,7 @@ func (l *link) run(ctx context.Context) error {
 
 func (l *link) wake() {
 	for _, c := range l.wakes {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
+		signal(c)
 	}
 }
 
@@ -171,15 +168,13 @@ func (l *link) take(lane transport.Lane, data []byte) error {
 	case *protocol.Close:
 		return l.closed(f)
 	case *protocol.Start:
-		return l.route(f.Channel, lane, f, 0)
+		l.route(f.Channel, lane, f, len(data))
 	case *protocol.Pull:
-		return l.route(f.Channel, lane, f, 0)
-	case *protocol.Got:
-		return l.route(f.Channel, lane, f, 0)
+		l.route(f.Channel, lane, f, len(data))
 	case *protocol.Changes:
-		return l.route(f.Channel, lane, f, protocol.FrameSize(f))
+		l.route(f.Channel, lane, f, len(data))
 	}
-	return protocol.Faultf(protocol.FaultFrame, "unexpected %T", f)
+	return nil
 }
 
 func (l *link) hello(h *protocol.Hello) error {
@@ -260,7 +255,7 @@ func (l *link) match(c *channel, o *protocol.Open) bool {
 }
 
 // route gives a frame to the channel that it is for. Frames for a channel that this side has ended are of no use to anybody.
-func (l *link) route(theirs protocol.Channel, lane transport.Lane, f protocol.Frame, size int) error {
+func (l *link) route(theirs protocol.Channel, lane transport.Lane, f protocol.Frame, size int) {
 	l.mu.Lock()
 	i := slices.IndexFunc(l.channels, func(c *channel) bool { return c.theirs == theirs })
 	var c *channel
@@ -268,10 +263,9 @@ func (l *link) route(theirs protocol.Channel, lane transport.Lane, f protocol.Fr
 		c = l.channels[i]
 	}
 	l.mu.Unlock()
-	if c == nil {
-		return nil
+	if c != nil {
+		c.push(replication.Received{Lane: replication.Lane(lane), Frame: f}, size)
 	}
-	return c.push(replication.Received{Lane: replication.Lane(lane), Frame: f}, size)
 }
 
 // closed takes the Close of a channel of the other side, or of the connection.

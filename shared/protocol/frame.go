@@ -30,7 +30,7 @@ const (
 // ErrFrame tells that bytes are no frame.
 var ErrFrame = errors.New("protocol: malformed frame")
 
-// Frame is one message between two replicas: one of Hello, Open, Start, Pull, Changes, Got, Close.
+// Frame is one message between two replicas: one of Hello, Open, Start, Pull, Changes, Close.
 type Frame interface {
 	// AppendTo appends the encoding to b.
 	AppendTo(b []byte) []byte
@@ -67,7 +67,6 @@ const (
 	typePull    = 4
 	typeChanges = 5
 	typeClose   = 6
-	typeGot     = 7
 )
 
 // Hello is the first frame of each side.
@@ -128,27 +127,6 @@ type Changes struct {
 	Entries   []block.Placed
 }
 
-// Got tells how many Changes of a session were stored, on each lane and since its start. A sender has at most Window bytes of Changes on the way
-// that it was not told of; a receiver tells at the latest when it has stored a quarter of that since it last did. Whoever reads
-// faster than it stores would else have to keep what no data channel keeps for it.
-type Got struct {
-	Channel    Channel
-	Live, Bulk uint64
-}
-
-// Window is how many bytes of Changes a session may have on the way that were not acknowledged by Got, in each lane, counted by FrameSize. One
-// frame may exceed it.
-const Window = 4 << 20
-
-// FrameSize is how many bytes a Changes counts for.
-func FrameSize(f *Changes) int {
-	size := 64
-	for i := range f.Entries {
-		size += block.Size(&f.Entries[i].Entry)
-	}
-	return size
-}
-
 // Close ends a channel, or, with channel 0, the connection.
 type Close struct {
 	Channel Channel
@@ -176,8 +154,6 @@ func Decode(b []byte) (Frame, error) {
 		f = &Changes{}
 	case typeClose:
 		f = &Close{}
-	case typeGot:
-		f = &Got{}
 	default:
 		return nil, fmt.Errorf("%w: unknown type %d", ErrFrame, b[0])
 	}
@@ -300,20 +276,6 @@ func (f *Changes) decode(r *frameReader) {
 		f.First = r.position()
 		f.Entries = r.block()
 	}
-}
-
-// AppendTo implements Frame.
-func (f *Got) AppendTo(b []byte) []byte {
-	b = append(b, typeGot)
-	b = binary.AppendUvarint(b, uint64(f.Channel))
-	b = binary.AppendUvarint(b, f.Live)
-	return binary.AppendUvarint(b, f.Bulk)
-}
-
-func (f *Got) decode(r *frameReader) {
-	f.Channel = r.channel()
-	f.Live = r.uvarint()
-	f.Bulk = r.uvarint()
 }
 
 // AppendTo implements Frame.

@@ -43,7 +43,6 @@ func goldenFrames() map[string]Frame {
 			},
 		},
 		"changes-knowledge": &Changes{Channel: 1, Claim: ClaimOwn, Seen: known, Beaten: []document.Dot{}},
-		"got":               &Got{Channel: 1, Live: 3, Bulk: 300},
 		"close":             &Close{Channel: 1, Fault: FaultSchema, Text: "schema of \"todos\" differs"},
 		"close-connection":  &Close{},
 	}
@@ -102,7 +101,7 @@ func TestDamagedFrames(t *testing.T) {
 			t.Errorf("%s with a byte more: %v", name, err)
 		}
 	}
-	for _, in := range []string{"", "\x00", "\x08", "\x01\x02\x01" + strings.Repeat("x", 16), "\x03\x00" + strings.Repeat("x", 18)} {
+	for _, in := range []string{"", "\x00", "\x07", "\x01\x02\x01" + strings.Repeat("x", 16), "\x03\x00" + strings.Repeat("x", 18)} {
 		if _, err := Decode([]byte(in)); !errors.Is(err, ErrFrame) {
 			t.Errorf("%q: %v", in, err)
 		}

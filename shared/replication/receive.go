@@ -24,18 +24,6 @@ type receiver struct {
 	early     *document.Knowledge       // claimed by live frames that overtook the end of the walk; good once that comes
 	received  uint64
 	remaining uint64
-
-	stored [lanes]uint64 // Changes taken, of each lane
-	size   int           // of those that the peer was not told of
-}
-
-// got returns the frame that tells how much was stored, if it is time for it.
-func (rcv *receiver) got(channel protocol.Channel) *protocol.Got {
-	if rcv.size < protocol.Window/4 {
-		return nil
-	}
-	rcv.size = 0
-	return &protocol.Got{Channel: channel, Live: rcv.stored[Live], Bulk: rcv.stored[Bulk]}
 }
 
 func newReceiver(s *Session) receiver {
@@ -99,8 +87,6 @@ func (s *Session) control(ctx context.Context, f protocol.Frame) error {
 		return s.takeStart(ctx, f)
 	case *protocol.Pull:
 		return s.takePull(f)
-	case *protocol.Got:
-		return s.takeGot(f)
 	default:
 		return protocol.Faultf(protocol.FaultFrame, "frame %T within a session", f)
 	}
@@ -136,18 +122,6 @@ func (s *Session) takePull(f *protocol.Pull) error {
 		return err
 	}
 	s.coll.View(func(v collection.View) { s.send.begin(v, f) })
-	s.cfg.Wake()
-	return nil
-}
-
-func (s *Session) takeGot(f *protocol.Got) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for lane, n := range [lanes]uint64{Live: f.Live, Bulk: f.Bulk} {
-		if !s.send.flying[lane].upTo(n) {
-			return protocol.Faultf(protocol.FaultFrame, "Got of %d frames, %d were sent", n, s.send.flying[lane].sent)
-		}
-	}
 	s.cfg.Wake()
 	return nil
 }
@@ -195,7 +169,6 @@ func (s *Session) takeChanges(ctx context.Context, now time.Time, frames []Recei
 	case err != nil:
 		return err
 	}
-	s.count(frames)
 	if ended {
 		s.cfg.Turns.leave(s)
 	} else {
@@ -203,16 +176,6 @@ func (s *Session) takeChanges(ctx context.Context, now time.Time, frames []Recei
 	}
 	s.cfg.Wake()
 	return nil
-}
-
-// count notes frames that are stored.
-func (s *Session) count(frames []Received) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range frames {
-		s.recv.stored[r.Lane]++
-		s.recv.size += protocol.FrameSize(r.Frame.(*protocol.Changes))
-	}
 }
 
 // incoming turns a frame into what the collection is to accept.

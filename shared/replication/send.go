@@ -31,8 +31,6 @@ type sender struct {
 	walk   *walk // under way
 	walked bool  // the last walk that was asked for has reached the end
 
-	flying [lanes]window // Changes that the peer has not said to have stored
-
 	ownSeen uint64              // own writes up to here were looked at, or a walk ended after them
 	ownGap  bool                // some of them were beaten before anybody looked, and by what is not known
 	claimed *document.Knowledge // all of it was claimed on the live lane
@@ -79,15 +77,9 @@ func (s *Session) nextLive(v collection.View, now time.Time) (protocol.Frame, ti
 	if !s.recv.met {
 		return nil, time.Time{}
 	}
-	if got := s.recv.got(s.cfg.Channel); got != nil {
-		return got, time.Time{}
-	}
 	pull, again := s.pull(v, now)
 	if pull != nil {
 		return pull, time.Time{}
-	}
-	if snd.flying[Live].full() {
-		return nil, again
 	}
 	c, next := snd.live(v, now)
 	if c != nil {
@@ -207,13 +199,11 @@ func (snd *sender) offer(b *batch, v collection.View, id string) bool {
 		return true // sent in a walk, or told
 	}
 	e, pos := v.Get(id)
-	if !snd.told.Covers(e.Dot) {
-		if !b.add(e, pos, 0) {
-			return false
-		}
-		v.Sent(id)
-		b.beaten(w.dots, e.Dot, snd.told)
+	if !b.add(e, pos, 0) {
+		return false
 	}
+	v.Sent(id)
+	b.beaten(w.dots, e.Dot, snd.told)
 	delete(snd.pending, id)
 	return true
 }

@@ -134,19 +134,12 @@ func (s *Session) Next(ctx context.Context, lane Lane, now time.Time) (f protoco
 		}
 	})
 	s.mu.Unlock()
-	c, ok := f.(*protocol.Changes)
-	if !ok {
-		return f, at, err
-	}
-	if s.cfg.Push != nil && s.cfg.Push.Modifier != nil {
+	if c, ok := f.(*protocol.Changes); ok && s.cfg.Push != nil && s.cfg.Push.Modifier != nil {
 		if err := modifyPlaced(ctx, s.cfg.Push.Modifier, c); err != nil {
 			return nil, at, fmt.Errorf("push modifier: %w", err)
 		}
 	}
-	s.mu.Lock()
-	s.send.flying[lane].add(protocol.FrameSize(c))
-	s.mu.Unlock()
-	return c, at, nil
+	return f, at, err
 }
 
 // Progress is how far a session is.

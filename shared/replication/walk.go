@@ -36,7 +36,7 @@ func (snd *sender) begin(v collection.View, p *protocol.Pull) {
 
 // nextBulk returns the next frame of the walk, if there is one and it can go on.
 func (s *Session) nextBulk(v collection.View) protocol.Frame {
-	if s.send.walk == nil || s.send.flying[Bulk].full() {
+	if s.send.walk == nil {
 		return nil
 	}
 	f := s.send.step(v)

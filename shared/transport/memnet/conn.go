@@ -65,7 +65,8 @@ type conn struct {
 
 // outgoing is one lane in one direction.
 type outgoing struct {
-	unsent int       // bytes on the way
+	flight []message
+	unread int       // bytes sent that the other end has not received
 	last   time.Time // at which the newest message on the way arrives
 	room   chan struct{}
 	rng    *rand.Rand // own, so that delays do not depend on what others send at the same instant
@@ -75,21 +76,24 @@ var _ transport.Conn = (*conn)(nil)
 
 // Send implements transport.Conn.
 func (c *conn) Send(ctx context.Context, lane transport.Lane, msg []byte) error {
-	if len(msg) > transport.MaxMessage {
+	switch {
+	case lane >= transport.Lanes:
+		return fmt.Errorf("lane %d, there are %d", lane, transport.Lanes)
+	case len(msg) > transport.MaxMessage:
 		return fmt.Errorf("message of %d bytes, at most %d are allowed", len(msg), transport.MaxMessage)
 	}
-	for {
+	for ctx.Err() == nil {
 		if ok, err := c.trySend(lane, msg); ok || err != nil {
 			return err
 		}
 		select {
 		case <-c.out[lane].room:
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		case <-c.closed:
 			return net.ErrClosed
 		}
 	}
+	return context.Cause(ctx)
 }
 
 func (c *conn) trySend(lane transport.Lane, msg []byte) (bool, error) {
@@ -100,17 +104,17 @@ func (c *conn) trySend(lane transport.Lane, msg []byte) (bool, error) {
 		return false, net.ErrClosed
 	}
 	o := &c.out[lane]
-	if o.unsent > n.opts.HighWater {
+	if o.unread > n.opts.HighWater {
 		return false, nil
 	}
 	if n.tap != nil {
 		n.tap(Message{c.self, c.peer, int(lane), msg})
 	}
-	o.unsent += len(msg)
+	o.unread += len(msg)
 	c.sent += uint64(len(msg))
 	at := c.arrival(o, len(msg))
-	m := message{lane, bytes.Clone(msg)}
-	time.AfterFunc(time.Until(at), func() { c.deliver(m, at) })
+	o.flight = append(o.flight, message{lane, bytes.Clone(msg)})
+	time.AfterFunc(time.Until(at), func() { c.deliver(o, at) })
 	return true, nil
 }
 
@@ -136,17 +140,14 @@ func (c *conn) arrival(o *outgoing, size int) time.Time {
 	return at
 }
 
-func (c *conn) deliver(m message, at time.Time) {
+// deliver hands over the message that is next in its lane; without virtual time the one whose time has come may overtake it.
+func (c *conn) deliver(o *outgoing, at time.Time) {
 	n := c.link.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.arrivals, at)
-	o := &c.out[m.lane]
-	o.unsent -= len(m.data)
-	select {
-	case o.room <- struct{}{}:
-	default:
-	}
+	m := o.flight[0]
+	o.flight = o.flight[1:]
 	if c.link.over {
 		return
 	}
@@ -157,7 +158,23 @@ func (c *conn) deliver(m message, at time.Time) {
 // Receive implements transport.Conn.
 func (c *conn) Receive(ctx context.Context) (transport.Lane, []byte, error) {
 	m, err := c.inbox.pop(ctx, c.closed)
+	if err == nil {
+		c.other.read(m)
+	}
 	return m.lane, m.data, err
+}
+
+// read makes room for what the other end may send, now that m was received.
+func (c *conn) read(m message) {
+	n := c.link.net
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	o := &c.out[m.lane]
+	o.unread -= len(m.data)
+	select {
+	case o.room <- struct{}{}:
+	default:
+	}
 }
 
 // Close implements transport.Conn.

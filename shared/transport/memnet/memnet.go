@@ -20,7 +20,7 @@ type Options struct {
 	MinDelay, MaxDelay time.Duration
 	// Rate is how many bytes a connection carries in a second, in each direction and lane. Default: no limit.
 	Rate int
-	// HighWater is how many bytes may be on the way in a lane before Send blocks. Default: 256 KiB.
+	// HighWater is how many bytes may be on the way in a lane, or wait to be received, before Send blocks. Default: 256 KiB.
 	HighWater int
 	// Redial bounds the wait before a connection that ended is made again. Default: 500 ms.
 	Redial time.Duration
