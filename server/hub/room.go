@@ -12,10 +12,14 @@ import (
 // microseconds, so this keeps a room that changes all the time from taking more than a hundredth of its time.
 const perMember = 500 * time.Microsecond
 
+// listAtOnce is the number of members up to which an RxDB peer that joins is sent the list at once though others have just
+// come. In bigger rooms it waits with the others, for a list for each who joins takes time that grows with the square.
+const listAtOnce = 100
+
 // room is the peers that see one another. What changes in it is told to Shoal peers as deltas and to RxDB's as the whole
 // list, both gathered: the first change after a quiet time at once, those that follow together after a delay that grows with
 // the room up to ListDelay. So a small room knows at once, and filling a big one does not cost a message for every pair of
-// members. Who joins is told at once in any case.
+// members. A Shoal peer that joins is told at once in any case.
 //
 // A lock of a room may be taken while hub.mu is held, and a connection's outbox while a room's lock is held; never the other
 // way round.
@@ -75,7 +79,7 @@ func (h *Hub) join(c *conn, name string, b *batch) (size int, code protocol.Code
 	r.members[c.id] = m
 	if c.shoal {
 		m.seen = len(r.log)
-	} else if r.armed { // the others hear later
+	} else if r.armed && size < listAtOnce { // the others hear later
 		r.tellList(m, r.list(), b)
 	}
 	h.tell(r, b)
