@@ -46,6 +46,12 @@ func (q *acquaintances) note(a acquaintance) {
 	q.news = true
 }
 
+func (q *acquaintances) all() []acquaintance {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.list)
+}
+
 func (q *acquaintances) hasNews() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

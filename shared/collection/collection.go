@@ -5,6 +5,7 @@
 package collection
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -36,6 +37,10 @@ type Options struct {
 	FreshID bool
 	// Logger receives what happens; nil discards it. Content of documents is never logged.
 	Logger *slog.Logger
+	// OnDamage is told of records that could not be read. It must not block. Default: they are logged only.
+	OnDamage func(*DamageError)
+	// CompactAfter is how long after the last commit the log is compacted, if there is much to gain. Default: 2 seconds.
+	CompactAfter time.Duration
 	// Now tells the time; default time.Now. Simulations give replicas clocks that differ.
 	Now func() time.Time
 	// Rand gives the random bytes of replica ids; default crypto/rand.
@@ -50,8 +55,12 @@ func (o *Options) withDefaults() Options {
 	if out.PrimaryKey == "" {
 		out.PrimaryKey = "id"
 	}
+	out.CompactAfter = cmp.Or(out.CompactAfter, 2*time.Second)
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	if out.OnDamage == nil {
+		out.OnDamage = func(*DamageError) {}
 	}
 	if out.Now == nil {
 		out.Now = time.Now
@@ -80,8 +89,10 @@ type Collection struct {
 	mem  memory
 	feed feed
 
-	freshID document.ReplicaID // to take before the first write; zero once that is done; used by the commit loop alone
-	shares  atomic.Int32       // calls of Share without their stop
+	freshID    document.ReplicaID // to take before the first write; zero once that is done; used by the commit loop alone
+	compacting *compaction        // under way; this and the next field are used by the commit loop alone
+	compacted  volume             // after the last compaction
+	shares     atomic.Int32       // calls of Share without their stop
 }
 
 // queueBytes bounds the content that waits for the commit loop.
@@ -126,6 +137,9 @@ func (c *Collection) load(ctx context.Context) error {
 	}
 	c.mem.loading = false
 	c.mem.sweepBases()
+	if err := c.repair(); err != nil {
+		return err
+	}
 	if c.opts.FreshID {
 		var err error
 		if c.freshID, err = document.NewReplicaID(c.opts.Rand); err != nil {

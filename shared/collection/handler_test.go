@@ -304,3 +304,24 @@ func TestAcceptRefuses(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// What was judged is known, whatever became of it.
+func TestDroppedVersionsAreKnown(t *testing.T) {
+	disk := memlog.New(nil)
+	c := open(t, disk, nil)
+	p := newPeer(7)
+	old := p.write("1", "x", nil, 5)
+	newer := p.write("1", "y", &old, 6)
+	for _, e := range []document.Entry{newer, old} { // old is the base of newer, and so was seen
+		if _, err := c.Accept(t.Context(), p.frame(e)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []*Collection{c, open(t, disk, nil)} {
+		c.View(func(v View) {
+			if e, _ := v.Get("1"); e.Dot != newer.Dot || !v.Known().CoversAll(p.known) {
+				t.Fatalf("holds %v, knows %v", e.Dot, v.Known())
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -338,6 +339,28 @@ func TestClaims(t *testing.T) {
 			t.Errorf("live frame is %+v", f)
 		}
 	})
+}
+
+// While a walk has not ended, or own writes are still to be sent, there is nothing to claim.
+func TestClaimsWait(t *testing.T) {
+	x := newScript(t, full()).started()
+	insert(t, x.coll, "1")
+	if f := x.changes(Live); !slices.Equal(ids(f), []string{"1"}) || f.Claim != protocol.ClaimNone {
+		t.Errorf("before the walk: %v, claim %d", ids(f), f.Claim)
+	}
+	x.walked()
+	var rows []collection.Row
+	for i := range 3 {
+		rows = append(rows, collection.Row{Body: fmt.Appendf(nil, `{"id":"big%d","x":%q}`, i, strings.Repeat("x", block.Target*2/3))})
+	}
+	x.coll.BulkInsert(t.Context(), rows)
+	var got []protocol.Claim
+	for f := x.changes(Live); f != nil; f = x.changes(Live) {
+		got = append(got, f.Claim)
+	}
+	if len(got) < 2 || slices.Contains(got[:len(got)-1], protocol.ClaimAll) || slices.Contains(got[:len(got)-1], protocol.ClaimOwn) || got[len(got)-1] != protocol.ClaimAll {
+		t.Errorf("claims %v, want none but in the last of several frames", got)
+	}
 }
 
 // walked lets the peer pull all there is.
