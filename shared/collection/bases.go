@@ -60,16 +60,6 @@ func (q *acquaintances) hasNews() bool {
 	return news
 }
 
-// confirmed returns up to which write of self another replica has told to know all.
-func (q *acquaintances) confirmed(self document.ReplicaID) (n uint64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, a := range q.list {
-		n = max(n, a.told.UpTo(self))
-	}
-	return n
-}
-
 // need reports whether any of them may come with a change of v, which was replaced by successor.
 func (q *acquaintances) need(v *version, successor document.Dot) bool {
 	q.mu.Lock()
@@ -148,7 +138,7 @@ func (c *Collection) Part(r document.ReplicaID, told *document.Knowledge) {
 		return nil
 	})
 	if err != nil {
-		// What was stored before makes more versions be kept than are needed, and fewer own writes count as confirmed.
+		// What was stored before makes more versions be kept than are needed.
 		c.opts.Logger.Debug("store what a peer knows", "collection", c.name, "error", err)
 	}
 }

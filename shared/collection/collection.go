@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -89,6 +90,7 @@ type Collection struct {
 	mem  memory
 	feed feed
 
+	salt       uint16             // of the times of writes
 	freshID    document.ReplicaID // to take before the first write; zero once that is done; used by the commit loop alone
 	compacting *compaction        // under way; this and the next field are used by the commit loop alone
 	compacted  volume             // after the last compaction
@@ -111,6 +113,9 @@ func Open(ctx context.Context, name string, log store.Log, opts *Options) (*Coll
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.mem.init()
+	if err := binary.Read(c.opts.Rand, binary.LittleEndian, &c.salt); err != nil {
+		return nil, errors.Join(fmt.Errorf("open collection %q: %w", name, err), log.Close())
+	}
 	if err := c.load(ctx); err != nil {
 		c.cancel(net.ErrClosed)
 		return nil, errors.Join(fmt.Errorf("open collection %q: %w", name, err), log.Close())

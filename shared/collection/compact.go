@@ -3,7 +3,6 @@ package collection
 import (
 	"context"
 	"errors"
-	"maps"
 
 	"github.com/shoaldb/shoal/shared/block"
 	"github.com/shoaldb/shoal/shared/document"
@@ -86,9 +85,8 @@ func (m *memory) fullState() state {
 		full:     true,
 		self:     m.self,
 		known:    m.known,
-		cursors:  maps.Clone(m.cursors),
 		shared:   shared{set: true, open: m.shared.open, upTo: m.shared.upTo},
-		marks:    maps.Clone(m.marks),
+		times:    m.times.all(),
 		told:     m.met.all(),
 		repaired: m.repaired,
 	}

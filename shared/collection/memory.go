@@ -1,7 +1,6 @@
 package collection
 
 import (
-	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -21,17 +20,16 @@ type version struct {
 
 // memory is what the log holds, in memory.
 type memory struct {
-	docs    map[string]*version
-	order   []*version // by position; dead ones stay for a while
-	dead    int        // of order
-	live    int        // documents that are not deleted
-	next    store.Position
-	known   *document.Knowledge // never changed, only replaced
-	self    document.ReplicaID
-	cursors map[document.ReplicaID]store.Position
-	shared  shared
-	marks   map[document.ReplicaID]marks
-	met     *acquaintances
+	docs   map[string]*version
+	order  []*version // by position; dead ones stay for a while
+	dead   int        // of order
+	live   int        // documents that are not deleted
+	next   store.Position
+	known  *document.Knowledge // never changed, only replaced
+	self   document.ReplicaID
+	shared shared
+	times  ownTimes // of writes of self
+	met    *acquaintances
 
 	replaced map[string]struct{} // documents of which replaced versions are kept
 	damaged  []damage            // records that could not be read and were not dealt with
@@ -42,12 +40,10 @@ type memory struct {
 
 func (m *memory) init() {
 	*m = memory{
-		docs:    make(map[string]*version),
-		next:    1,
-		known:   &document.Knowledge{},
-		cursors: make(map[document.ReplicaID]store.Position),
-		marks:   make(map[document.ReplicaID]marks),
-		met:     &acquaintances{},
+		docs:  make(map[string]*version),
+		next:  1,
+		known: &document.Knowledge{},
+		met:   &acquaintances{},
 
 		replaced: make(map[string]struct{}),
 		loading:  true,
@@ -121,24 +117,22 @@ func (m *memory) applyState(s *state, known *document.Knowledge) {
 	if s.full {
 		*known = document.Knowledge{}
 		m.self, m.shared, m.repaired = document.ReplicaID{}, shared{}, nil
-		clear(m.cursors)
-		clear(m.marks)
+		m.times = ownTimes{}
 	}
 	m.repaired = append(m.repaired, s.repaired...)
 	m.damaged = slices.DeleteFunc(m.damaged, func(d damage) bool { return slices.Contains(s.repaired, d.record.First) })
 	if !s.self.IsZero() && s.self != m.self {
-		if known.Last(m.self) > s.keep {
-			known.Cut(m.self, s.keep)
-			clear(m.cursors) // they left out what the knowledge no longer covers
+		if s.fork {
+			known.Fork(m.self)
 		}
-		m.self = s.self
-		clear(m.marks) // they belong to the id before
+		m.self, m.times = s.self, ownTimes{}
+	}
+	for _, t := range s.times {
+		m.times.add(t)
 	}
 	if s.known != nil {
 		known.Merge(s.known)
 	}
-	maps.Copy(m.cursors, s.cursors)
-	maps.Copy(m.marks, s.marks)
 	for _, a := range s.told {
 		m.met.note(a)
 	}
@@ -168,7 +162,10 @@ func (m *memory) put(v *version, known *document.Knowledge) Change {
 	m.volume.live += block.Size(&v.Entry)
 	m.docs[v.ID] = v
 	m.order = append(m.order, v)
-	known.Add(v.Dot)
+	known.Add(v.Dot, v.Time)
+	if v.Dot.Replica == m.self {
+		m.times.add(ownTime{v.Dot.Counter, v.Time})
+	}
 	if m.dead > 64 && m.dead > len(m.order)/2 {
 		m.order = slices.DeleteFunc(m.order, func(v *version) bool { return v.dead })
 		m.dead = 0

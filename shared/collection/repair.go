@@ -9,8 +9,8 @@ import (
 )
 
 // A record that cannot be read, because something damaged it, is left where it is, and out. What was in it is
-// asked of other replicas: knowledge is cut down to what is held, positions in the logs of others are forgotten, and, since
-// nobody can tell which writes of this replica were in it, the replica takes a new id.
+// asked of other replicas: knowledge is cut down to what is held, and, since nobody can tell which writes of this replica were in
+// it, the replica takes a new id.
 
 // DamageError tells of records that could not be read. The collection goes on without them, and gets what others have of it.
 type DamageError struct {
@@ -50,7 +50,7 @@ func (c *Collection) repair() error {
 	changes, err := c.attempt([]*op{{ctx: c.ctx, run: func(t *tx) error {
 		known := &document.Knowledge{}
 		for _, v := range t.mem.docs {
-			known.Add(v.Dot)
+			known.Add(v.Dot, v.Time)
 		}
 		t.state = state{full: true, self: id, known: known, shared: shared{set: true, upTo: t.mem.next}}
 		t.state.repaired = append(slices.Clone(t.mem.repaired), report.Positions...)

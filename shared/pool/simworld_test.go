@@ -284,12 +284,10 @@ func (r *simReplica) kill() {
 	r.tabs = nil
 }
 
-// save makes a backup. Of a browser's data nobody makes one while it is connected.
+// save makes a backup.
 func (r *simReplica) save() {
-	if r.native || !r.up || len(r.pool.Peers()) == 0 {
-		r.backup, r.saved = r.disk.Copy(), r.life
-		r.life++
-	}
+	r.backup, r.saved = r.disk.Copy(), r.life
+	r.life++
 }
 
 // putBack puts the replica back to its backup.
@@ -307,7 +305,7 @@ func (r *simReplica) putBack() {
 
 // copyTo makes another replica one with the same data, and the same id, in the place of what it was.
 func (r *simReplica) copyTo(q *simReplica) {
-	if q == r || !r.native || !q.native {
+	if q == r {
 		return
 	}
 	r.w.backups = true
