@@ -38,7 +38,8 @@ var (
 	// ErrReplaced tells that Replace found records other than those that it was to replace.
 	ErrReplaced = errors.New("store: log was replaced meanwhile")
 	// ErrLost tells that the log no longer holds records that the caller has seen: the browser evicted the database, or
-	// somebody deleted it or put an older copy in its place. The caller drops what it has in memory and opens anew.
+	// somebody deleted it or put an older copy in its place. The caller drops what it has in memory and opens the database
+	// anew.
 	ErrLost = errors.New("store: log lost records that it held")
 	// ErrUncertain tells that the medium went away while a commit was under way, so that nobody knows whether it was
 	// written. It will be seen in the tail of the next Commit, if it was.
