@@ -1,0 +1,131 @@
+import { ShoalError, toShoalError, type ErrorCode } from './errors.js';
+import { nextTask } from './task.js';
+import type { Core } from './wasm.js';
+
+/** Names a version of a document within this page: the core's number for the replica that wrote it, and that one's count. */
+export interface Version {
+	readonly replica: number;
+	readonly counter: number;
+}
+
+/** What became of a write. */
+export interface Written {
+	readonly version: Version;
+	/** Another write of the same commit came after this one, under the same version. */
+	readonly superseded: boolean;
+	/** What a patch made. */
+	readonly body: unknown;
+}
+
+/** What a write does: insert, upsert, patch, remove, or replace a version. */
+export type WriteKind = 'i' | 'u' | 'p' | 'd' | `r${number}:${number}:`;
+
+/** A write on its way. head and body are the two lines of wasm/rows_js.go. */
+interface Row {
+	readonly head: string;
+	readonly body: string;
+	readonly documentId: string;
+	done(written: Written): void;
+	fail(error: Error): void;
+}
+
+/** The core's answer, see outcome in wasm/rows_js.go. */
+interface Outcome {
+	v: number[];
+	s: number[];
+	b: [row: number, body: unknown][];
+	e: [row: number, code: ErrorCode, message: string][];
+}
+
+/** As much text goes into one call: commits are made of as many calls as wait. */
+const callChars = 96 << 10;
+
+/** So many calls may be on their way. */
+const maxCalls = 24;
+
+/** The writes of a collection, in their order. Those of one turn of the page become one call; a call that is long leaves the page time between. */
+export class WriteQueue {
+	readonly #core: Core;
+	readonly #collection: number;
+	readonly #encoder = new TextEncoder();
+	#rows: Row[] = [];
+	#calls = new Set<Promise<void>>();
+	#running = false;
+
+	constructor(core: Core, collection: number) {
+		this.#core = core;
+		this.#collection = collection;
+	}
+
+	/** Queues a write and returns what became of it. */
+	add(kind: WriteKind, documentId: string, body: string): Promise<Written> {
+		return new Promise((done, fail) => this.push(kind, documentId, body, done, fail));
+	}
+
+	/** Queues a write; done or fail is called later. */
+	push(kind: WriteKind, documentId: string, body: string, done: (written: Written) => void, fail: (error: Error) => void): void {
+		this.#rows.push({ head: kind + JSON.stringify(documentId), body, documentId, done, fail });
+		if (!this.#running) {
+			this.#running = true;
+			queueMicrotask(() => void this.#run());
+		}
+	}
+
+	async #run(): Promise<void> {
+		while (this.#rows.length > 0) {
+			const call = this.#send(this.#take()).finally(() => this.#calls.delete(call));
+			this.#calls.add(call);
+			if (this.#rows.length > 0) {
+				await (this.#calls.size < maxCalls ? nextTask() : Promise.race(this.#calls));
+			}
+		}
+		this.#running = false;
+	}
+
+	/** Takes rows for a call, at least one. */
+	#take(): Row[] {
+		let chars = 0;
+		let n = 0;
+		while (n < this.#rows.length && chars < callChars) {
+			const row = this.#rows[n++] as Row;
+			chars += row.head.length + row.body.length + 32;
+		}
+		return n === this.#rows.length ? this.#rows.splice(0) : this.#rows.splice(0, n);
+	}
+
+	async #send(rows: Row[]): Promise<void> {
+		const lines: string[] = [];
+		for (const { head, body } of rows) {
+			lines.push(head, body);
+		}
+		lines.push('');
+		let outcome: Outcome;
+		try {
+			outcome = JSON.parse(await this.#core.call<string>('write', this.#collection, this.#encoder.encode(lines.join('\n'))));
+		} catch (error) {
+			for (const row of rows) {
+				row.fail(toShoalError(error));
+			}
+			return;
+		}
+		settle(rows, outcome);
+	}
+}
+
+function settle(rows: readonly Row[], { v, s, b, e }: Outcome): void {
+	const superseded = new Set(s);
+	const bodies = new Map(b);
+	const errors = new Map(e.map(([row, code, message]) => [row, { code, message }]));
+	rows.forEach((row, i) => {
+		const error = errors.get(i);
+		if (error) {
+			row.fail(new ShoalError(error.code, error.message, { documentId: row.documentId }));
+			return;
+		}
+		row.done({
+			version: { replica: v[2 * i] as number, counter: v[2 * i + 1] as number },
+			superseded: superseded.has(i),
+			body: bodies.get(i),
+		});
+	});
+}
