@@ -1,6 +1,8 @@
 package collection
 
 import (
+	"time"
+
 	"github.com/shoaldb/shoal/shared/block"
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/store"
@@ -15,7 +17,8 @@ type tx struct {
 	order   []string // keys of written in the order of their writes; those written again stand in it more than once
 	known   *document.Knowledge
 	self    document.ReplicaID
-	counter uint64 // of self's last write
+	now     time.Time // of the whole commit: asking the clock takes as long as the rest of a write in a browser
+	counter uint64    // of self's last write
 	state   state
 	tell    bool // known covers more than the entries of the log and of this commit tell
 }
@@ -32,6 +35,7 @@ func newTx(c *Collection) *tx {
 		written: make(map[string]written),
 		known:   c.mem.known.Clone(),
 		self:    c.mem.self,
+		now:     c.opts.Now(),
 		counter: c.mem.known.Last(c.mem.self),
 	}
 }
@@ -54,7 +58,7 @@ func (t *tx) write(e document.Entry, old *document.Entry) *document.Entry {
 		last = old.Time
 		e.Base = t.baseOf(old)
 	}
-	e.Time = last.Next(t.c.opts.Now())
+	e.Time = last.Next(t.now)
 	if w, ok := t.written[e.ID]; ok && w.Dot.Replica == t.self {
 		e.Dot = w.Dot // nobody can ever see the version that had it before
 	} else {
