@@ -20,6 +20,9 @@ import (
 // empty for a removal. web/src/writes.ts writes them, having made sure that the body of an insert, upsert or replacement has
 // that primary key.
 
+// typicalRow is how many bytes of text to make room for a row for.
+const typicalRow = 256
+
 var errRows = errors.New("rows are malformed")
 
 func kindOf(letter byte) (collection.WriteKind, bool) {
@@ -40,7 +43,7 @@ func kindOf(letter byte) (collection.WriteKind, bool) {
 
 // rows reads rows. The bodies are parts of text.
 func (c *core) rows(text []byte) ([]collection.Write, error) {
-	writes := make([]collection.Write, 0, bytes.Count(text, []byte("\n"))/2)
+	writes := make([]collection.Write, 0, 1+len(text)/typicalRow)
 	for len(text) > 0 {
 		head, rest, ok := bytes.Cut(text, []byte("\n"))
 		body, rest, ok2 := bytes.Cut(rest, []byte("\n"))

@@ -1,12 +1,11 @@
-import { ShoalError, type ErrorCode } from './errors.js';
-import { contentOf, versionOf, type Document } from './document.js';
+import { BulkRemoval, BulkWrite, inBulk, type BulkResult } from './bulk.js';
+import { versionOf, type Document } from './document.js';
 import { Observable } from './observable.js';
 import {
 	countQuery, findByIdsQuery, findFirstQuery, findOneQuery, findQuery, type DocumentQuery, type MangoQuery, type Query, type SingleQuery,
 } from './query.js';
-import type { Draft, Records } from './records.js';
+import type { Records } from './records.js';
 import type { CollectionSchema, DeepReadonly, DocumentOf } from './schema.js';
-import { nextTask } from './task.js';
 
 /** What a change did. */
 export type ChangeOperation = 'INSERT' | 'UPDATE' | 'DELETE';
@@ -22,23 +21,6 @@ export interface ChangeEvent<T> {
 	/** The content before the change; undefined for an INSERT. */
 	readonly previousDocumentData: DeepReadonly<T> | undefined;
 	readonly isLocal: false;
-}
-
-/** A document of a bulk write that was not written. */
-export interface BulkError<T> {
-	readonly isError: true;
-	/** As RxDB has them: 409 where the document exists already, 404 where it does not, 422 where it cannot be stored, 510 otherwise. */
-	readonly status: 404 | 409 | 422 | 510;
-	readonly code: ErrorCode;
-	readonly documentId: string;
-	readonly writeRow: { readonly document: T };
-	readonly error: Error;
-}
-
-/** What became of a bulk write. */
-export interface BulkResult<T> {
-	success: Document<T>[];
-	error: BulkError<T>[];
 }
 
 /** How much a collection holds on this device. */
@@ -199,39 +181,19 @@ export class CollectionObject<T> implements Collection<T> {
 		return this.#bulk('u', documents);
 	}
 
-	async #bulk(kind: 'i' | 'u', documents: readonly T[]): Promise<BulkResult<T>> {
-		mustBeArray(documents, 'documents');
-		return inBulk(documents, (document, i, done, fail) => {
-			let draft: Draft | undefined;
-			try {
-				draft = this.#records.draft(document, `documents[${i}]`);
-			} catch (error) {
-				fail(idOf(document, this.#records.key), document, error as Error);
-				return 0;
-			}
-			const { id, text } = draft;
-			this.#records.push(kind, draft, done, (error) => fail(id, document, error));
-			return text.length;
-		});
+	#bulk(kind: 'i' | 'u', documents: readonly T[]): Promise<BulkResult<T>> {
+		return inBulk(mustBeArray(documents, 'documents'), new BulkWrite(this.#records, kind, documents));
 	}
 
 	async bulkRemove(documents: readonly (string | Document<T>)[]): Promise<BulkResult<T>> {
-		mustBeArray(documents, 'documents');
-		const ids = documents.filter((document) => typeof document === 'string');
+		const ids = mustBeArray(documents, 'documents').filter((document) => typeof document === 'string');
 		const found = ids.length > 0 ? await this.findByIds(ids).exec() : new Map<string, Document<T>>();
-		return inBulk(documents, (document, i, done, fail) => {
-			const one = typeof document === 'string' ? found.get(document) : document;
-			if (!one) {
-				const id = document as string;
-				fail(id, { [this.#records.key]: id } as T, new ShoalError('not-found', `document not found: ${JSON.stringify(id)}`, { documentId: id }));
-				return 0;
-			}
-			if (!versionOf(one)) {
+		return inBulk(documents, new BulkRemoval(this.#records, documents.map((document, i) => {
+			if (typeof document !== 'string' && !(document && versionOf(document))) {
 				throw new TypeError(`documents[${i}] must be a document or a primary key`);
 			}
-			this.#records.pushRemoval(one, done, (error) => fail(one.primary, contentOf(one) as T, error));
-			return 0;
-		});
+			return typeof document === 'string' ? found.get(document) ?? document : document;
+		})));
 	}
 
 	find(query?: MangoQuery<T>): DocumentQuery<T, Document<T>[]> {
@@ -250,8 +212,7 @@ export class CollectionObject<T> implements Collection<T> {
 	}
 
 	findByIds(ids: readonly string[]): Query<Map<string, Document<T>>> {
-		mustBeArray(ids, 'ids');
-		if (!ids.every((id) => typeof id === 'string')) {
+		if (!mustBeArray(ids, 'ids').every((id) => typeof id === 'string')) {
 			throw new TypeError('ids must be primary keys, which are strings');
 		}
 		return findByIdsQuery(this.#records, ids);
@@ -266,74 +227,9 @@ export class CollectionObject<T> implements Collection<T> {
 	}
 }
 
-function mustBeArray(value: unknown, name: string): void {
+function mustBeArray<E>(value: readonly E[], name: string): readonly E[] {
 	if (!Array.isArray(value)) {
 		throw new TypeError(`${name} must be an array`);
 	}
-}
-
-function idOf(document: unknown, key: string): string {
-	const id = (document as Record<string, unknown> | null | undefined)?.[key];
-	return typeof id === 'string' ? id : '';
-}
-
-/** Queues one item of a bulk write. It returns how many characters that took. */
-type Push<T, I> = (item: I, i: number, done: (document: Document<T>) => void, fail: (id: string, document: T, error: Error) => void) => number;
-
-/** As many characters are made to text before the page gets its turn. */
-const turnChars = 96 << 10;
-
-/** Queues items in parts, and collects what becomes of them in their order. */
-function inBulk<T, I>(items: readonly I[], push: Push<T, I>): Promise<BulkResult<T>> {
-	const outcome: (Document<T> | BulkError<T> | undefined)[] = new Array(items.length);
-	let open = items.length;
-	return new Promise((resolve, reject) => {
-		const settle = () => {
-			if (--open <= 0) {
-				resolve(sorted(outcome));
-			}
-		};
-		const one = (i: number) => push(
-			items[i] as I,
-			i,
-			(document) => {
-				outcome[i] = document;
-				settle();
-			},
-			(documentId, document, error) => {
-				outcome[i] = bulkError(documentId, document, error);
-				settle();
-			},
-		);
-		const run = async () => {
-			for (let i = 0, chars = 0; i < items.length; i++) {
-				if ((chars += one(i) + 64) >= turnChars && i + 1 < items.length) {
-					chars = 0;
-					await nextTask();
-				}
-			}
-		};
-		if (open === 0) {
-			settle();
-		}
-		run().catch(reject);
-	});
-}
-
-function sorted<T>(outcome: (Document<T> | BulkError<T> | undefined)[]): BulkResult<T> {
-	const result: BulkResult<T> = { success: [], error: [] };
-	for (const one of outcome) {
-		if (one && 'isError' in one && !versionOf(one)) {
-			result.error.push(one as BulkError<T>);
-		} else if (one) {
-			result.success.push(one as Document<T>);
-		}
-	}
-	return result;
-}
-
-function bulkError<T>(documentId: string, document: T, error: Error): BulkError<T> {
-	const code = error instanceof ShoalError ? error.code : 'invalid';
-	const status = code === 'exists' ? 409 : code === 'not-found' ? 404 : code === 'invalid' ? 422 : 510;
-	return { isError: true, status, code, documentId, writeRow: { document }, error };
+	return value;
 }

@@ -1,6 +1,7 @@
 export { createDatabase, replicateP2P, replicateWebRTC } from './database.js';
 export type { Collections, CollectionsOf, Database, DatabaseBase, DatabaseOptions } from './database.js';
-export type { BulkError, BulkResult, ChangeEvent, ChangeOperation, Collection, CollectionCreator, CollectionInfo, Conflict, ConflictHandler, WithDeleted } from './collection.js';
+export type { BulkError, BulkResult } from './bulk.js';
+export type { ChangeEvent, ChangeOperation, Collection, CollectionCreator, CollectionInfo, Conflict, ConflictHandler, WithDeleted } from './collection.js';
 export type { Document, DocumentMethods } from './document.js';
 export { ShoalError } from './errors.js';
 export type { ErrorCode, ErrorDetails } from './errors.js';

@@ -6,7 +6,7 @@ import { Source, type Observable } from './observable.js';
 import type { CollectionSchema } from './schema.js';
 import { after } from './order.js';
 import type { Core } from './wasm.js';
-import { WriteQueue, type Version, type Written } from './writes.js';
+import { WriteQueue, type Version, type WriteKind, type WriteTarget } from './writes.js';
 
 type Content = Record<string, unknown>;
 
@@ -34,11 +34,7 @@ export class Records<T> {
 	readonly #writes: WriteQueue;
 	readonly #make: DocumentFactory<T>;
 	readonly #documents = new Map<string, WeakRef<Document<T>>>();
-	readonly #forgotten = new FinalizationRegistry<string>((id) => {
-		if (this.#documents.get(id)?.deref() === undefined) {
-			this.#documents.delete(id);
-		}
-	});
+	#sweepAt = 1024;
 
 	constructor(core: Core, number: number, collection: Collection<T>, schema: CollectionSchema) {
 		this.core = core;
@@ -92,11 +88,21 @@ export class Records<T> {
 	}
 
 	#keep(document: Document<T>): Document<T> {
-		if (!this.#documents.has(document.primary)) {
-			this.#forgotten.register(document, document.primary);
-		}
 		this.#documents.set(document.primary, new WeakRef(document));
+		if (this.#documents.size >= this.#sweepAt) {
+			this.#sweep();
+		}
 		return document;
+	}
+
+	/** Drops what nobody holds any more. A FinalizationRegistry does so by itself, at half the time of a bulk write. */
+	#sweep(): void {
+		for (const [id, reference] of this.#documents) {
+			if (reference.deref() === undefined) {
+				this.#documents.delete(id);
+			}
+		}
+		this.#sweepAt = Math.max(1024, 2 * this.#documents.size);
 	}
 
 	/** Returns the object for a version that the core told of. */
@@ -193,49 +199,57 @@ export class Records<T> {
 		return { id, text: JSON.stringify(content) };
 	}
 
-	async write(kind: 'i' | 'u', { id, text }: Draft): Promise<Document<T>> {
-		return this.#wrote(id, text, await this.#writes.add(kind, id, text));
+	write(kind: 'i' | 'u', { id, text }: Draft): Promise<Document<T>> {
+		return this.#write(kind, id, text, () => text);
 	}
 
 	/** Queues a write of many. */
-	push(kind: 'i' | 'u', { id, text }: Draft, done: (document: Document<T>) => void, fail: (error: Error) => void): void {
-		this.#writes.push(kind, id, text, (written) => done(this.#wrote(id, text, written)), fail);
+	push(kind: 'i' | 'u', { id, text }: Draft, target: WriteTarget, index: number): void {
+		this.#writes.add(kind, id, text, target, index);
+	}
+
+	/** Queues a removal of many. */
+	pushRemoval(id: string, target: WriteTarget, index: number): void {
+		this.#writes.add('d', id, '', target, index);
 	}
 
 	async patch(id: string, patch: Partial<T>): Promise<Document<T>> {
 		if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) {
 			throw new TypeError('patch must be an object');
 		}
-		const written = await this.#writes.add('p', id, JSON.stringify(patch));
-		return this.#wrote(id, written.body as Content, written);
+		return this.#write('p', id, JSON.stringify(patch), (body) => body as Content);
 	}
 
 	/** Writes the content in the place of just that version. */
 	async replace(document: Document<T>, content: unknown): Promise<Document<T>> {
-		const draft = this.draft(content, 'what change returns');
-		if (draft.id !== document.primary) {
+		const { id, text } = this.draft(content, 'what change returns');
+		if (id !== document.primary) {
 			throw new TypeError(`the primary key, field ${this.key}, must stay ${JSON.stringify(document.primary)}`);
 		}
 		const { replica, counter } = versionOf(document) as Version;
-		return this.#wrote(draft.id, draft.text, await this.#writes.add(`r${replica}:${counter}:`, draft.id, draft.text));
+		return this.#write(`r${replica}:${counter}:`, id, text, () => text);
+	}
+
+	#write(kind: WriteKind, id: string, text: string, content: (body: unknown) => string | Content): Promise<Document<T>> {
+		return new Promise((resolve, failed) => {
+			this.#writes.add(kind, id, text, {
+				written: (_, version, superseded, body) => resolve(this.wrote(id, content(body), version, superseded)),
+				failed: (_, error) => failed(error),
+			});
+		});
 	}
 
 	remove(document: Document<T>): Promise<Document<T>> {
-		return new Promise((resolve, reject) => this.pushRemoval(document, resolve, reject));
-	}
-
-	pushRemoval(document: Document<T>, done: (document: Document<T>) => void, fail: (error: Error) => void): void {
-		const id = document.primary;
-		this.#writes.push('d', id, '', ({ version }) => {
-			if (same(versionOf(this.#documents.get(id)?.deref() ?? document), versionOf(document))) {
-				this.#documents.delete(id);
-			}
-			done(this.#make(id, version, contentOf(document), true));
-		}, fail);
+		return new Promise((resolve, failed) => {
+			this.pushRemoval(document.primary, {
+				written: (_, version) => resolve(this.removed(document, version)),
+				failed: (_, error) => failed(error),
+			}, 0);
+		});
 	}
 
 	/** Returns the object for what was written just now. */
-	#wrote(id: string, content: string | Content, { version, superseded }: Written): Document<T> {
+	wrote(id: string, content: string | Content, version: Version, superseded: boolean): Document<T> {
 		const held = this.#documents.get(id)?.deref();
 		const heldVersion = held && versionOf(held);
 		if (held && same(heldVersion, version) && !superseded) {
@@ -244,6 +258,15 @@ export class Records<T> {
 		const document = this.#make(id, version, content, false);
 		const late = heldVersion?.replica === version.replica && heldVersion.counter >= version.counter;
 		return superseded || late ? document : this.#keep(document);
+	}
+
+	/** Returns the object for a removed document. */
+	removed(document: Document<T>, version: Version): Document<T> {
+		const { primary } = document;
+		if (same(versionOf(this.#documents.get(primary)?.deref() ?? document), versionOf(document))) {
+			this.#documents.delete(primary);
+		}
+		return this.#make(primary, version, contentOf(document), true);
 	}
 }
 

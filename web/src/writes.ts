@@ -8,25 +8,26 @@ export interface Version {
 	readonly counter: number;
 }
 
-/** What became of a write. */
-export interface Written {
-	readonly version: Version;
-	/** Another write of the same commit came after this one, under the same version. */
-	readonly superseded: boolean;
-	/** What a patch made. */
-	readonly body: unknown;
-}
-
 /** What a write does: insert, upsert, patch, remove, or replace a version. */
 export type WriteKind = 'i' | 'u' | 'p' | 'd' | `r${number}:${number}:`;
 
-/** A write on its way. head and body are the two lines of wasm/rows_js.go. */
+/** Who wants to know what became of a write. index is what was given with it. */
+export interface WriteTarget {
+	/**
+	 * It is stored as this version. superseded: another write of the same commit came after it, under the same version. body: what a
+	 * patch made.
+	 */
+	written(index: number, version: Version, superseded: boolean, body: unknown): void;
+	failed(index: number, error: Error): void;
+}
+
+/** A write on its way: the two lines of wasm/rows_js.go. */
 interface Row {
 	readonly head: string;
 	readonly body: string;
-	readonly documentId: string;
-	done(written: Written): void;
-	fail(error: Error): void;
+	readonly id: string;
+	readonly target: WriteTarget;
+	readonly index: number;
 }
 
 /** The core's answer, see outcome in wasm/rows_js.go. */
@@ -57,14 +58,9 @@ export class WriteQueue {
 		this.#collection = collection;
 	}
 
-	/** Queues a write and returns what became of it. */
-	add(kind: WriteKind, documentId: string, body: string): Promise<Written> {
-		return new Promise((done, fail) => this.push(kind, documentId, body, done, fail));
-	}
-
-	/** Queues a write; done or fail is called later. */
-	push(kind: WriteKind, documentId: string, body: string, done: (written: Written) => void, fail: (error: Error) => void): void {
-		this.#rows.push({ head: kind + JSON.stringify(documentId), body, documentId, done, fail });
+	/** Queues a write. The target is told later. */
+	add(kind: WriteKind, id: string, body: string, target: WriteTarget, index = 0): void {
+		this.#rows.push({ head: kind + JSON.stringify(id), body, id, target, index });
 		if (!this.#running) {
 			this.#running = true;
 			queueMicrotask(() => void this.#run());
@@ -103,8 +99,8 @@ export class WriteQueue {
 		try {
 			outcome = JSON.parse(await this.#core.call<string>('write', this.#collection, this.#encoder.encode(lines.join('\n'))));
 		} catch (error) {
-			for (const row of rows) {
-				row.fail(toShoalError(error));
+			for (const { target, index } of rows) {
+				target.failed(index, toShoalError(error));
 			}
 			return;
 		}
@@ -116,16 +112,13 @@ function settle(rows: readonly Row[], { v, s, b, e }: Outcome): void {
 	const superseded = new Set(s);
 	const bodies = new Map(b);
 	const errors = new Map(e.map(([row, code, message]) => [row, { code, message }]));
-	rows.forEach((row, i) => {
+	for (let i = 0; i < rows.length; i++) {
+		const { target, index, id } = rows[i] as Row;
 		const error = errors.get(i);
 		if (error) {
-			row.fail(new ShoalError(error.code, error.message, { documentId: row.documentId }));
-			return;
+			target.failed(index, new ShoalError(error.code, error.message, { documentId: id }));
+		} else {
+			target.written(index, { replica: v[2 * i] as number, counter: v[2 * i + 1] as number }, superseded.has(i), bodies.get(i));
 		}
-		row.done({
-			version: { replica: v[2 * i] as number, counter: v[2 * i + 1] as number },
-			superseded: superseded.has(i),
-			body: bodies.get(i),
-		});
-	});
+	}
 }
