@@ -112,7 +112,8 @@ class BaseDocument<T> implements DocumentMethods<T> {
 
 	get $(): Observable<Document<T>> {
 		return new Observable((next, complete, error) => {
-			const found = this.#records.observeOne(this.#primary, true).subscribe((document) => document && next(document), error, complete);
+			const found = this.#records.observeOne(this.#primary, true)
+				.subscribe((document) => next(document ?? this.#records.removed(this as unknown as Document<T>, this.#version)), error, complete);
 			return () => found.unsubscribe();
 		});
 	}

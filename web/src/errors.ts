@@ -66,7 +66,7 @@ export class ShoalError extends Error {
 	}
 }
 
-/** Makes a ShoalError of what the core, or anything else, rejected with. TypeErrors stay as they are. */
+/** @internal Makes a ShoalError of what the core, or anything else, rejected with. TypeErrors stay as they are. */
 export function toShoalError(thrown: unknown): Error {
 	if (thrown instanceof ShoalError || thrown instanceof TypeError) {
 		return thrown;

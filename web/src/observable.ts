@@ -29,7 +29,7 @@ export class Observable<T> implements AsyncIterable<T> {
 	}
 
 	subscribe(observer?: Observer<T> | ((value: T) => void) | null, error?: (error: unknown) => void, complete?: () => void): Subscription {
-		const to: Observer<T> = typeof observer === 'function' ? only(observer, error, complete) : observer ?? {};
+		const to: Observer<T> = typeof observer === 'object' && observer ? observer : only(observer, error, complete);
 		let stop: (() => void) | undefined;
 		let closed = false;
 		const end = () => {
@@ -90,8 +90,8 @@ export class Value<T> extends Observable<T> {
 	}
 }
 
-function only<T>(next: (value: T) => void, error?: (error: unknown) => void, complete?: () => void): Observer<T> {
-	return { next, ...(error && { error }), ...(complete && { complete }) };
+function only<T>(next?: ((value: T) => void) | null, error?: (error: unknown) => void, complete?: () => void): Observer<T> {
+	return { ...(next && { next }), ...(error && { error }), ...(complete && { complete }) };
 }
 
 function guard(call: () => void): void {
@@ -103,9 +103,13 @@ function guard(call: () => void): void {
 }
 
 function report(thrown: unknown): void {
-	setTimeout(() => {
-		throw thrown;
-	});
+	if (typeof reportError === 'function') {
+		reportError(thrown);
+	} else {
+		setTimeout(() => {
+			throw thrown;
+		});
+	}
 }
 
 /** Iterates over an observable; of the values that wait, the last `keep` are kept. */
@@ -158,7 +162,7 @@ interface Target<T> {
 	complete(): void;
 }
 
-/** The inner side of an observable whose values come whether or not anybody listens. */
+/** @internal The inner side of an observable whose values come whether or not anybody listens. */
 export class Source<T> {
 	#targets: readonly Target<T>[] = [];
 	#completed = false;
@@ -207,7 +211,7 @@ export class Source<T> {
 	}
 }
 
-/** The inner side of a Value. */
+/** @internal The inner side of a Value. */
 export class ValueSource<T> {
 	#value: T;
 	readonly #source = new Source<T>();

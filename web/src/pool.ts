@@ -262,6 +262,7 @@ export class PoolObject<T> implements ReplicationPool<T> {
 
 	async #connect(): Promise<number> {
 		const { core, number: collection } = this.#records;
+		core.wakeWithPage();
 		const { pull, push, isPeerValid, retryTime = 0, topic } = this.#options;
 		const connection = await this.#connection();
 		const direction = (options: DirectionOptions<T> | undefined) => options && { batchSize: options.batchSize ?? 0, modifier: !!options.modifier };

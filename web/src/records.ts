@@ -17,7 +17,7 @@ interface Reading {
 	d: Content[];
 }
 
-/** A document that is to be written: its primary key and its JSON text. */
+/** @internal A document that is to be written: its primary key and its JSON text. */
 export interface Draft {
 	readonly id: string;
 	readonly text: string;

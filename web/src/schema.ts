@@ -36,7 +36,7 @@ export interface TypedSchema<T> extends CollectionSchema {
  */
 export type DocumentOf<S> = typeof documentType extends keyof S
 	? S extends { readonly [documentType]?: infer T } ? T : never
-	: string extends Get<S, 'type'> ? any
+	: string extends Get<S, 'primaryKey'> ? any
 	: ObjectOf<S, PrimaryOf<S>>;
 
 type PrimaryOf<S> = S extends { readonly primaryKey: infer K extends string } ? K : never;

@@ -1,4 +1,4 @@
-/** Lets the page breathe: resolves in a task of its own, behind those that wait already. */
+/** @internal Lets the page breathe: resolves in a task of its own, behind those that wait already. */
 export function nextTask(): Promise<void> {
 	const { scheduler } = globalThis as { scheduler?: { postTask?(run: () => void): Promise<void> } };
 	if (scheduler?.postTask) {

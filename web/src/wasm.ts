@@ -4,7 +4,7 @@ import { ShoalError, toShoalError } from './errors.js';
 /** Where shoal.wasm comes from: an address, a response, its bytes, or the module that was compiled from it. */
 export type WasmSource = string | URL | Response | Promise<Response> | BufferSource | WebAssembly.Module;
 
-/** The methods of the core; wasm/core_js.go says what they do. */
+/** @internal The methods of the core; wasm/core_js.go says what they do. */
 type Method =
 	| 'open' | 'closeDatabase' | 'removeDatabase' | 'addCollection'
 	| 'write' | 'find' | 'get' | 'count' | 'info' | 'watch'
@@ -20,18 +20,19 @@ type Constructor = (
 	onRequest: (kind: string, of: number, text: string, bytes?: Uint8Array) => Promise<string | undefined>,
 ) => GoCore;
 
-/** What takes the events and answers the requests of one thing with a number: see wasm/core_js.go. */
+/** @internal What takes the events and answers the requests of one thing with a number: see wasm/core_js.go. */
 export interface Receiver {
 	event?(kind: string, text: string): void;
 	request?(kind: string, text: string, bytes: Uint8Array | undefined): Promise<string | undefined> | string | undefined;
 }
 
-/** The program in WebAssembly. There is one in a page. */
+/** @internal The program in WebAssembly. There is one in a page. */
 export class Core {
 	readonly #go: GoCore;
 	readonly #pending = new Set<(error: Error) => void>();
 	readonly #receivers = new Map<number, Receiver>();
 	#fatal: ShoalError | undefined;
+	#wakes = false;
 	#events: { kind: string; of: number; text: string }[] = [];
 
 	constructor(construct: Constructor) {
@@ -53,10 +54,20 @@ export class Core {
 					(error: unknown) => settle() && reject(toShoalError(error)),
 				);
 			} catch (error) {
-				settle();
-				reject(toShoalError(error));
+				this.fail(String(error)); // the program itself never throws
 			}
 		});
+	}
+
+	/** Has all that waits for its next try try now, whenever the network or the user comes back. It can be called again. */
+	wakeWithPage(): void {
+		if (this.#wakes) {
+			return;
+		}
+		this.#wakes = true;
+		const wake = () => void this.call('wake').catch(() => {});
+		globalThis.addEventListener?.('online', wake);
+		globalThis.document?.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && wake());
 	}
 
 	/** Says who takes what the core tells and asks of a thing. */
@@ -108,7 +119,7 @@ export class Core {
 
 let running: Promise<Core> | undefined;
 
-/** Returns the core, which is loaded and started the first time. A failure is not kept: the next call tries again. */
+/** @internal Returns the core, which is loaded and started the first time. A failure is not kept: the next call tries again. */
 export function loadCore(source?: WasmSource): Promise<Core> {
 	running ??= start(source).catch((error: unknown) => {
 		running = undefined;
@@ -139,6 +150,16 @@ async function start(source: WasmSource | undefined): Promise<Core> {
 		throw new ShoalError('load', `shoal.wasm did not start: ${output.last()}`);
 	}
 	const core = new Core(construct);
+	// Every callback goes through here. What throws in it has left the program in the middle of something: no memory, most likely.
+	const resume = go._resume;
+	go._resume = () => {
+		try {
+			resume.call(go);
+		} catch (error) {
+			core.fail(String(error));
+			throw error;
+		}
+	};
 	void ended?.then(() => core.fail(output.last() || 'the program ended'));
 	return core;
 }

@@ -2,16 +2,16 @@ import { ShoalError, toShoalError, type ErrorCode } from './errors.js';
 import { nextTask } from './task.js';
 import type { Core } from './wasm.js';
 
-/** Names a version of a document within this page: the core's number for the replica that wrote it, and that one's count. */
+/** @internal Names a version of a document within this page: the core's number for the replica that wrote it, and that one's count. */
 export interface Version {
 	readonly replica: number;
 	readonly counter: number;
 }
 
-/** What a write does: insert, upsert, patch, remove, or replace a version. */
+/** @internal What a write does: insert, upsert, patch, remove, or replace a version. */
 export type WriteKind = 'i' | 'u' | 'p' | 'd' | `r${number}:${number}:`;
 
-/** Who wants to know what became of a write. index is what was given with it. */
+/** @internal Who wants to know what became of a write. index is what was given with it. */
 export interface WriteTarget {
 	/**
 	 * It is stored as this version. superseded: another write of the same commit came after it, under the same version. body: what a
@@ -44,7 +44,7 @@ const callChars = 96 << 10;
 /** So many calls may be on their way. */
 const maxCalls = 24;
 
-/** The writes of a collection, in their order. Those of one turn of the page become one call; a call that is long leaves the page time between. */
+/** @internal The writes of a collection, in their order. Those of one turn of the page become one call; a call that is long leaves the page time between. */
 export class WriteQueue {
 	readonly #core: Core;
 	readonly #collection: number;
