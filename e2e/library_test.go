@@ -32,12 +32,17 @@ const setup = `
 // blank is a page of the server's origin with nothing on it.
 const blank = "/healthz"
 
+// open opens a tab with the library in it.
+func open(b *chrome.Browser, s *shoalserver.Server) *chrome.Tab {
+	tab := b.Tab(s.URL(blank))
+	tab.Do(setup)
+	return tab
+}
+
 // user opens a browser with a profile of its own and the library in it.
 func user(t *testing.T, s *shoalserver.Server) *chrome.Tab {
 	t.Helper()
-	tab := chrome.NewProfile(t).Open(t, nil).Tab(s.URL(blank))
-	tab.Do(setup)
-	return tab
+	return open(chrome.NewProfile(t).Open(t, nil), s)
 }
 
 func TestTwoBrowsers(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/pool"
 	"github.com/shoaldb/shoal/shared/replication"
+	"github.com/shoaldb/shoal/wasm/jsbridge"
 )
 
 // replicating is a pool of a collection.
@@ -114,7 +115,7 @@ func (r *replicating) event(e pool.Event) {
 	case pool.PeersChanged:
 		r.wake()
 	case pool.Failed:
-		r.tell(eventFailed, failure{e.Peer, codeOr(e.Err), e.Err.Error()})
+		r.tell(eventFailed, failureOf(e))
 	case pool.Clashed:
 		r.tell(eventConflict, r.clash(&e))
 	}
@@ -133,6 +134,14 @@ type failure struct {
 	Peer    string `json:"peer,omitempty"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
+}
+
+func failureOf(e pool.Failed) failure {
+	code := codeOr(e.Err)
+	if e.Peer == "" && (code == jsbridge.CodeOther || code == jsbridge.CodeClosed) {
+		code = "signaling" // the way to the server was cut
+	}
+	return failure{e.Peer, code, e.Err.Error()}
 }
 
 // clash is the text of eventConflict.

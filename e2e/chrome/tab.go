@@ -74,6 +74,13 @@ func (tab *Tab) Close() {
 	tab.done.Wait()
 }
 
+// Open reports whether the tab is there: neither it nor its browser was closed or has crashed.
+func (tab *Tab) Open() bool {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	return !tab.closed && tab.ctx.Err() == nil
+}
+
 // patience bounds all waits. What takes so long does not come.
 const patience = time.Minute
 

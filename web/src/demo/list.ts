@@ -105,16 +105,17 @@ class Item {
 	readonly #edit = this.element.querySelector('.edit') as HTMLInputElement;
 	readonly #remove = this.element.querySelector('.remove') as HTMLButtonElement;
 	#document!: Document<Todo>;
+	#before = ''; // the title when editing began
 
 	constructor() {
 		this.#done.addEventListener('change', () => attempt(this.#document.patch({ done: this.#done.checked })));
 		this.#remove.addEventListener('click', () => attempt(this.#document.remove()));
 		this.#text.addEventListener('click', () => this.#begin());
-		this.#edit.addEventListener('keydown', ({ key, isComposing }) => {
-			if (key === 'Enter' && !isComposing) {
-				this.#end(true, true);
-			} else if (key === 'Escape') {
-				this.#end(false, true);
+		this.#edit.addEventListener('keydown', (event) => {
+			const { key, isComposing } = event;
+			if ((key === 'Enter' || key === 'Escape') && !isComposing) {
+				event.preventDefault(); // else it would press the button that gets the focus
+				this.#end(key === 'Enter', true);
 			}
 		});
 		this.#edit.addEventListener('blur', () => this.#end(true, false));
@@ -154,7 +155,8 @@ class Item {
 	}
 
 	#begin(): void {
-		this.#edit.value = this.#document.title;
+		this.#before = this.#document.title;
+		this.#edit.value = this.#before;
 		this.#text.hidden = true;
 		this.#edit.hidden = false;
 		this.#edit.focus();
@@ -171,7 +173,7 @@ class Item {
 			this.#text.focus();
 		}
 		const title = this.#edit.value.trim();
-		if (save && title && title !== this.#document.title) {
+		if (save && title && title !== this.#before) {
 			this.#text.textContent = title;
 			attempt(this.#document.patch({ title }));
 		}
