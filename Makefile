@@ -15,8 +15,8 @@ GO_MIN     := 1.26
 NODE_MIN   := 20
 WASM_LIMIT := 1600000 # bytes of shoal.wasm with brotli; docs/design.md says why
 
-GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
-STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     := bin/gofumpt-v0.12.0
+STATICCHECK := bin/staticcheck-v0.8.2
 JS          := GOOS=js GOARCH=wasm
 # Packages that are built for browsers: those that are for nothing else are among them, which ./... leaves out.
 JS_PACKAGES := ./shared/... ./wasm/... ./internal/gate ./internal/leakcheck
@@ -88,19 +88,26 @@ size: $(PACKED)
 	@n=$$(wc -c < server/assets/dist/shoal.wasm.br); [ $$n -le $(WASM_LIMIT) ] || \
 		{ echo "shoal.wasm has $$n bytes with brotli, the limit is $(WASM_LIMIT)"; exit 1; }
 
+# The tools, which are built once, for this machine: go run would build them for browsers where GOOS says so.
+bin/gofumpt-%: | go
+	GOBIN=$(CURDIR)/bin $(GO) install mvdan.cc/gofumpt@$* && mv bin/gofumpt $@
+
+bin/staticcheck-%: | go
+	GOBIN=$(CURDIR)/bin $(GO) install honnef.co/go/tools/cmd/staticcheck@$* && mv bin/staticcheck $@
+
 ## fmt         formats the Go code
-fmt: | go
+fmt: $(GOFUMPT)
 	$(GOFUMPT) -w .
 
 ## lint        everything that finds faults without running the code
 lint: lint-go lint-js lint-web
 
-lint-go: | go
+lint-go: $(GOFUMPT) $(STATICCHECK)
 	@out=$$($(GOFUMPT) -l .); [ -z "$$out" ] || { echo "not formatted, make fmt does it:"; echo "$$out"; exit 1; }
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
 
-lint-js: | go
+lint-js: $(STATICCHECK)
 	$(JS) $(GO) vet $(JS_PACKAGES)
 	$(JS) $(STATICCHECK) $(JS_PACKAGES)
 
