@@ -1,6 +1,8 @@
 package collection
 
 import (
+	"time"
+
 	"github.com/shoaldb/shoal/shared/block"
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/store"
@@ -16,6 +18,7 @@ type tx struct {
 	keep    map[*document.Entry]bool // of order: replaced again, but to be stored all the same
 	known   *document.Knowledge
 	self    document.ReplicaID
+	now     time.Time          // of the whole commit: asking the clock takes as long as the rest of a write in a browser
 	counter uint64             // of self's last write
 	fresh   document.ReplicaID // to take before the first write; see Options.FreshID
 	state   state
@@ -29,6 +32,7 @@ func newTx(c *Collection) *tx {
 		written: make(map[string]*document.Entry),
 		known:   c.mem.known.Clone(),
 		self:    c.mem.self,
+		now:     c.opts.Now(),
 		counter: c.mem.known.Last(c.mem.self),
 		fresh:   c.freshID,
 	}
@@ -52,7 +56,7 @@ func (t *tx) write(e document.Entry, old *document.Entry) *document.Entry {
 		last = old.Time
 		e.Base = t.baseOf(old)
 	}
-	e.Time = last.Next(t.c.opts.Now(), t.c.salt)
+	e.Time = last.Next(t.now, t.c.salt)
 	if w := t.written[e.ID]; w != nil && w.Dot.Replica == t.self && !t.keep[w] {
 		e.Dot = w.Dot // nobody can ever see the version that had it before
 	} else {
