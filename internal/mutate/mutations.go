@@ -56,7 +56,7 @@ var mutations = []mutation{
 	{"a live entry is not replaced by an older one of the walk", receive, "		if rcv.live[e.ID] > store.Position(f.First)+store.Position(e.Offset) {", "		if false {"},
 	// Identity.
 	{"counters go on after a restart", tx, "counter: c.mem.known.Last(c.mem.self),", "counter: uint64(len(c.mem.docs)),"},
-	{"native replicas take a new id for their first write", tx, "	if !t.fresh.IsZero() && t.counter > 0 {", "	if false {"},
+	{"native replicas take a new id for their first write", tx, "	if !t.fresh.IsZero() {", "	if false {"},
 	{"an own write that was not made shows a copy", identity, "known.IsForked(m.self) || n > m.known.Last(m.self)", "known.IsForked(m.self)"},
 	{"… and so does one of another time", identity, "	return ok && t != 0 && t != own", "	return ok && t != 0 && t != own && false"},
 	{"… and that others know the id as forked", identity, "known.IsForked(m.self) || n > m.known.Last(m.self)", "n > m.known.Last(m.self)"},

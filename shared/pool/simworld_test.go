@@ -315,6 +315,7 @@ func (r *simReplica) copyTo(q *simReplica) {
 	r.w.backups = true
 	q.kill()
 	q.disk.Restore(r.disk.Copy())
+	q.native, q.simConfig.tabs = r.native, r.simConfig.tabs // a data directory does not become a browser's storage, nor the other way round
 	q.backup = nil
 	q.life++
 	q.saved = -1
