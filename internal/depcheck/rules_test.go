@@ -72,10 +72,16 @@ type banned struct {
 
 func bans() []banned {
 	return []banned{
-		{"wasm", "js", []string{"go.etcd.io/bbolt", "github.com/gobwas/ws", "github.com/andybalholm/brotli", "github.com/chromedp", module + "server"},
-			"a page would load it in vain"},
-		{"server/hub", "linux", []string{"github.com/pion", "go.etcd.io/bbolt", "github.com/chromedp", module + "shared/collection"},
-			"the hub passes messages on and knows neither WebRTC nor documents"},
+		{
+			"wasm", "js",
+			[]string{"go.etcd.io/bbolt", "github.com/gobwas/ws", "github.com/andybalholm/brotli", "github.com/chromedp", module + "server"},
+			"a page would load it in vain",
+		},
+		{
+			"server/hub", "linux",
+			[]string{"github.com/pion", "go.etcd.io/bbolt", "github.com/chromedp", module + "shared/collection"},
+			"the hub passes messages on and knows neither WebRTC nor documents",
+		},
 	}
 }
 
