@@ -236,7 +236,7 @@ func TestResumeKey(t *testing.T) {
 }
 
 func TestICEServersBeforeTheFirstRoom(t *testing.T) {
-	s := serve(t, &hub.Options{ICEServers: func(peer string) ([]protocol.ICEServer, time.Duration) {
+	s := serve(t, &hub.Options{ICEServers: func(peer string, _ bool) ([]protocol.ICEServer, time.Duration) {
 		return []protocol.ICEServer{{URLs: []string{"turn:127.0.0.1"}, Username: peer, Credential: "c"}}, time.Hour
 	}})
 	a := s.connect(t, shoal)
@@ -255,14 +255,14 @@ func TestICEServersBeforeTheFirstRoom(t *testing.T) {
 
 func TestAuthorize(t *testing.T) {
 	release := make(chan struct{})
-	s := serve(t, &hub.Options{Authorize: func(room, token string) error {
+	s := serve(t, &hub.Options{Authorize: func(room, token string) (hub.Grant, error) {
 		if token == "slow" {
 			<-release
 		}
 		if token == "bad" {
-			return errors.New("token expired")
+			return hub.Grant{}, errors.New("token expired")
 		}
-		return nil
+		return hub.Grant{}, nil
 	}})
 	a, b := s.connect(t, shoal), s.connect(t, shoal)
 	a.say(&protocol.Message{Type: protocol.TypeJoin, Room: room, Token: "bad"})

@@ -43,7 +43,7 @@ type member struct {
 }
 
 // join makes a peer a member. It returns the number of members before, and the code of a refusal.
-func (h *Hub) join(c *conn, name string, b *batch) (size int, code protocol.Code) {
+func (h *Hub) join(c *conn, name string, g Grant, b *batch) (size int, code protocol.Code) {
 	if !c.mayHaveMore() {
 		return 0, protocol.CodeTooManyRooms
 	}
@@ -63,15 +63,13 @@ func (h *Hub) join(c *conn, name string, b *batch) (size int, code protocol.Code
 	if size = len(r.members); size >= h.opts.MaxRoomPeers {
 		return size, protocol.CodeRoomFull
 	}
-	c.roomsMu.Lock()
-	c.rooms = append(c.rooms, r)
-	c.roomsMu.Unlock()
+	c.enlist(r, g)
 	h.stats.joins.Add(1)
 	r.record(&protocol.Message{
 		Type: protocol.TypePeerJoined, Room: name, Peer: &protocol.PeerInfo{ID: c.id, Dialect: c.dialect()},
 	})
 	if c.shoal {
-		c.putFrames(frame(&protocol.Message{Type: protocol.TypeJoined, Room: name, Peers: r.others(c.id)}), b)
+		c.putFrames(r.joined(c, g), b)
 	} else {
 		r.rxdb++
 	}
@@ -92,7 +90,7 @@ func (c *conn) mayHaveMore() bool {
 	return len(c.rooms) < c.hub.opts.MaxRooms
 }
 
-// leave undoes join, and returns the number of members that are left. The caller removes r from c.rooms.
+// leave undoes join, and returns the number of members that are left. The caller takes r from c.rooms.
 func (h *Hub) leave(c *conn, r *room, b *batch) int {
 	h.mu.Lock()
 	r.mu.Lock()
@@ -122,6 +120,11 @@ func (r *room) record(m *protocol.Message) {
 	if len(r.members) > r.rxdb {
 		r.log = append(r.log, frame(m)...)
 	}
+}
+
+// joined is the frame that tells a Shoal peer who else is in the room; r.mu is held.
+func (r *room) joined(c *conn, g Grant) []byte {
+	return frame(&protocol.Message{Type: protocol.TypeJoined, Room: r.name, Peers: r.others(c.id), TTL: g.ttl()})
 }
 
 // others lists the members but one; r.mu is held.
@@ -236,11 +239,11 @@ func (r *room) relay(env *protocol.Envelope, receiver []byte, b *batch) protocol
 }
 
 // tellMembers queues the list of the others for a Shoal member that asks again.
-func (r *room) tellMembers(c *conn, b *batch) {
+func (r *room) tellMembers(c *conn, g Grant, b *batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m := r.members[c.id]; m != nil && m.conn == c {
 		m.seen = len(r.log)
-		c.putFrames(frame(&protocol.Message{Type: protocol.TypeJoined, Room: r.name, Peers: r.others(c.id)}), b)
+		c.putFrames(r.joined(c, g), b)
 	}
 }

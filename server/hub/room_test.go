@@ -24,19 +24,19 @@ func TestLeaveAfterReturn(t *testing.T) {
 		return c
 	}
 	old := member("aaaaaaaaaaaa")
-	if _, code := h.join(old, "room-one", &b); code != "" {
+	if _, code := h.join(old, "room-one", everything(), &b); code != "" {
 		t.Fatal(code)
 	}
 	back := member("aaaaaaaaaaaa")
-	if _, code := h.join(back, "room-one", &b); code != "" {
+	if _, code := h.join(back, "room-one", everything(), &b); code != "" {
 		t.Fatal(code)
 	}
-	r := back.room([]byte("room-one"))
+	r, _ := back.room([]byte("room-one"))
 	h.leave(old, r, &b)
 	if m := r.members["aaaaaaaaaaaa"]; m == nil || m.conn != back {
 		t.Fatalf("member %+v", m)
 	}
-	if _, code := h.join(old, "room-two", &b); code != "" || h.rooms["room-two"] != nil {
+	if _, code := h.join(old, "room-two", everything(), &b); code != "" || h.rooms["room-two"] != nil {
 		t.Error("a replaced connection entered another room")
 	}
 	h.leave(back, r, &b)
