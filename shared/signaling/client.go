@@ -27,7 +27,8 @@ type Options struct {
 	// Dialect is what to speak. DialectShoal needs a Shoal server; DialectRxDB works with RxDB's as well, for one room.
 	// Default: DialectShoal.
 	Dialect protocol.Dialect
-	// Token returns the token for a room, each time that the client joins it; an error refuses the join. It may block.
+	// Token returns the token for a room: each time that the client joins it, and again before the token that it gave
+	// ends, so that the client stays. An error is told as Refused, and Token is asked again a little later. It may block.
 	// Default: no tokens.
 	Token func(ctx context.Context, room string) (string, error)
 	// PingInterval is how often the client says that it is there, and how soon it notices that the server is not.

@@ -46,7 +46,8 @@ type Signal struct {
 
 // Refused says that the server did not do what was asked: let this peer into Room, or pass a signal to Peer, where that is not
 // "". Err matches a sentinel of package protocol, or is the error of Options.Token. A refused Join is tried again after each
-// reconnect, and when Join is called again.
+// reconnect, and when Join is called again. A peer that was in the room no longer is: with protocol.ErrExpired its token ended,
+// and the client has already asked for a new one.
 type Refused struct {
 	Room, Peer string
 	Err        error

@@ -13,37 +13,13 @@ type room struct {
 	name   string
 	asked  bool // a join is on its way
 	joined bool
+	failed bool      // there was no token; askAt is to be set
+	askAt  time.Time // to ask with a fresh token then; zero for never
+	delay  backoff   // of asking again when there was no token
 	peers  map[string]protocol.Dialect
 }
 
 func newRoom(name string) *room { return &room{name: name, peers: make(map[string]protocol.Dialect)} }
-
-// ask sends a join; c.mu is held. Where it takes a token, a goroutine gets that first.
-func (c *Client) ask(s *session, r *room) {
-	r.asked = true
-	if c.opts.Token == nil {
-		s.post(&protocol.Message{Type: protocol.TypeJoin, Room: r.name})
-		return
-	}
-	c.wg.Go(func() {
-		token, err := c.opts.Token(s.link.ctx, r.name)
-		if s.link.ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			c.mu.Lock()
-			r.asked = false
-			c.mu.Unlock()
-			c.emit(Refused{Room: r.name, Err: fmt.Errorf("get token: %w", err)})
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.rooms[r.name] == r {
-			s.post(&protocol.Message{Type: protocol.TypeJoin, Room: r.name, Token: token})
-		}
-	})
-}
 
 // handle does what a message says, and emits the events.
 func (c *Client) handle(s *session, text []byte) error {
@@ -89,6 +65,10 @@ func (c *Client) handleJoined(m *protocol.Message) {
 		events = slices.Insert(events, 0, Event(Joined{Room: r.name}))
 	}
 	r.asked, r.joined = false, true
+	r.delay.reset()
+	if ttl := time.Duration(m.TTL) * time.Second; ttl > 0 {
+		r.askAt = time.Now().Add(c.renewAfter(ttl))
+	}
 	c.mu.Unlock()
 	for _, e := range events {
 		c.emit(e)
@@ -182,7 +162,10 @@ func (c *Client) handleError(m *protocol.Message) error {
 		c.resume = "" // else the two would replace each other for ever
 	}
 	if r := c.rooms[m.Room]; r != nil && m.ReceiverPeerID == "" {
-		r.asked, r.joined = false, false
+		r.asked, r.joined = r.asked && m.Code == protocol.CodeExpired, false
+		if m.Code == protocol.CodeExpired {
+			r.askAt = time.Now() // at once
+		}
 	}
 	c.mu.Unlock()
 	if m.Code.Final() {
