@@ -6,18 +6,16 @@ import (
 
 	"github.com/shoaldb/shoal/shared/block"
 	"github.com/shoaldb/shoal/shared/document"
-	"github.com/shoaldb/shoal/shared/store"
+	"github.com/shoaldb/shoal/shared/protocol"
 	"github.com/tidwall/gjson"
 )
 
 // Incoming is what one frame of a peer brings.
 type Incoming struct {
 	Entries []document.Entry
-	Beaten  []document.Dot      // writes that one of Entries, or what it stands for, has beaten
+	Beaten  []protocol.Beaten   // writes that one of Entries, or what it stands for, has beaten
 	Seen    *document.Knowledge // what the sender knew when it read Entries, all of them included
 	Claim   *document.Knowledge // what may be added to the own knowledge once Entries are taken; nil for nothing
-	From    document.ReplicaID  // the sender
-	Cursor  store.Position      // how far its log is read with this frame; 0 leaves it as it was
 
 	resolved map[pair]resolution
 }
@@ -52,7 +50,7 @@ func (c *Collection) Accept(ctx context.Context, ins ...*Incoming) (Accepted, er
 			}
 			size += block.Size(&in.Entries[i])
 		}
-		if err := c.recogniseIncoming(ctx, in); err != nil {
+		if err := c.Recognise(ctx, in.told()); err != nil {
 			return out, err
 		}
 	}
@@ -82,15 +80,18 @@ func (c *Collection) Accept(ctx context.Context, ins ...*Incoming) (Accepted, er
 	return out, nil
 }
 
-func (c *Collection) recogniseIncoming(ctx context.Context, in *Incoming) error {
-	var own document.Dot
-	c.View(func(v View) { own = document.Dot{Replica: v.Replica(), Counter: in.Seen.Last(v.Replica())} })
+// told returns what the sender of in knows: what it said, and what it sent.
+func (in *Incoming) told() *document.Knowledge {
+	told := in.Seen
 	for i := range in.Entries {
-		if d := in.Entries[i].Dot; d.Replica == own.Replica && d.Counter > own.Counter {
-			own = d
+		if e := &in.Entries[i]; !in.Seen.Covers(e.Dot) {
+			if told == in.Seen {
+				told = told.Clone()
+			}
+			told.Add(e.Dot, e.Time)
 		}
 	}
-	return c.recogniseWrite(ctx, own)
+	return told
 }
 
 // check returns an error unless e, which comes from another replica, can be stored.
@@ -127,16 +128,15 @@ func (a *acceptance) run(in *Incoming) {
 	if len(a.open) > 0 {
 		return // what follows is true only when every entry was taken
 	}
-	for _, d := range in.Beaten {
-		a.know(d)
+	for _, w := range in.Beaten {
+		a.know(w.Dot, w.Time)
 	}
 	a.tx.know(in.Claim)
-	a.tx.reach(in.From, in.Cursor)
 }
 
-func (a *acceptance) know(d document.Dot) {
+func (a *acceptance) know(d document.Dot, t document.Time) {
 	if !a.tx.known.Covers(d) {
-		a.tx.known.Add(d)
+		a.tx.known.Add(d, t)
 		a.tx.tell = true
 	}
 }
@@ -147,7 +147,7 @@ func (a *acceptance) entry(e *document.Entry) {
 	case document.Take:
 		a.take(e)
 	case document.Drop:
-		a.know(e.Dot)
+		a.know(e.Dot, e.Time)
 	case document.Conflict:
 		a.conflict(local, e)
 	}
@@ -166,7 +166,7 @@ func (a *acceptance) conflict(local, remote *document.Entry) {
 	}
 	switch result {
 	case local:
-		a.know(remote.Dot)
+		a.know(remote.Dot, remote.Time)
 	case remote:
 		a.take(remote)
 	default:
@@ -195,7 +195,7 @@ func (a *acceptance) settle(local, remote *document.Entry) *document.Entry {
 		ID:      hi.ID,
 		Dot:     a.tx.nextDot(),
 		Base:    remote.Dot,
-		Time:    hi.Time.Next(a.tx.c.opts.Now()),
+		Time:    hi.Time.Next(a.tx.c.opts.Now(), a.tx.c.salt),
 		Merges:  max(local.Merges, remote.Merges) + 1,
 		Deleted: r.Deleted,
 		Body:    r.Body,

@@ -46,22 +46,18 @@ func (q *acquaintances) note(a acquaintance) {
 	q.news = true
 }
 
+func (q *acquaintances) all() []acquaintance {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.list)
+}
+
 func (q *acquaintances) hasNews() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	news := q.news
 	q.news = false
 	return news
-}
-
-// confirmed returns up to which write of self another replica has told to know all.
-func (q *acquaintances) confirmed(self document.ReplicaID) (n uint64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, a := range q.list {
-		n = max(n, a.told.UpTo(self))
-	}
-	return n
 }
 
 // need reports whether any of them may come with a change of v, which was replaced by successor.
@@ -142,7 +138,7 @@ func (c *Collection) Part(r document.ReplicaID, told *document.Knowledge) {
 		return nil
 	})
 	if err != nil {
-		// What was stored before makes more versions be kept than are needed, and fewer own writes count as confirmed.
+		// What was stored before makes more versions be kept than are needed.
 		c.opts.Logger.Debug("store what a peer knows", "collection", c.name, "error", err)
 	}
 }

@@ -5,8 +5,10 @@
 package collection
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +38,10 @@ type Options struct {
 	FreshID bool
 	// Logger receives what happens; nil discards it. Content of documents is never logged.
 	Logger *slog.Logger
+	// OnDamage is told of records that could not be read. It must not block. Default: they are logged only.
+	OnDamage func(*DamageError)
+	// CompactAfter is how long after the last commit the log is compacted, if there is much to gain. Default: 2 seconds.
+	CompactAfter time.Duration
 	// Now tells the time; default time.Now. Simulations give replicas clocks that differ.
 	Now func() time.Time
 	// Rand gives the random bytes of replica ids; default crypto/rand.
@@ -50,8 +56,12 @@ func (o *Options) withDefaults() Options {
 	if out.PrimaryKey == "" {
 		out.PrimaryKey = "id"
 	}
+	out.CompactAfter = cmp.Or(out.CompactAfter, 2*time.Second)
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	if out.OnDamage == nil {
+		out.OnDamage = func(*DamageError) {}
 	}
 	if out.Now == nil {
 		out.Now = time.Now
@@ -80,8 +90,11 @@ type Collection struct {
 	mem  memory
 	feed feed
 
-	freshID document.ReplicaID // to take before the first write; zero once that is done; used by the commit loop alone
-	shares  atomic.Int32       // calls of Share without their stop
+	salt       uint16             // of the times of writes
+	freshID    document.ReplicaID // to take before the first write; zero once that is done; used by the commit loop alone
+	compacting *compaction        // under way; this and the next field are used by the commit loop alone
+	compacted  volume             // after the last compaction
+	shares     atomic.Int32       // calls of Share without their stop
 }
 
 // queueBytes bounds the content that waits for the commit loop.
@@ -100,6 +113,9 @@ func Open(ctx context.Context, name string, log store.Log, opts *Options) (*Coll
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.mem.init()
+	if err := binary.Read(c.opts.Rand, binary.LittleEndian, &c.salt); err != nil {
+		return nil, errors.Join(fmt.Errorf("open collection %q: %w", name, err), log.Close())
+	}
 	if err := c.load(ctx); err != nil {
 		c.cancel(net.ErrClosed)
 		return nil, errors.Join(fmt.Errorf("open collection %q: %w", name, err), log.Close())
@@ -126,6 +142,9 @@ func (c *Collection) load(ctx context.Context) error {
 	}
 	c.mem.loading = false
 	c.mem.sweepBases()
+	if err := c.repair(); err != nil {
+		return err
+	}
 	if c.opts.FreshID {
 		var err error
 		if c.freshID, err = document.NewReplicaID(c.opts.Rand); err != nil {

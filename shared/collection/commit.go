@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/store"
@@ -69,9 +70,12 @@ func (c *Collection) wait(o *op) error {
 	}
 }
 
-// run is the commit loop: it makes all changes of this collection, one commit after the other.
+// run is the commit loop: it makes all changes of this collection, one commit after the other, and compacts the log when there is
+// nothing else to do.
 func (c *Collection) run() {
 	defer close(c.done)
+	idle := time.NewTimer(c.opts.CompactAfter)
+	defer idle.Stop()
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -80,6 +84,14 @@ func (c *Collection) run() {
 			c.follow()
 		case o := <-c.queue:
 			c.commit(c.gather(o))
+			idle.Reset(c.opts.CompactAfter)
+		case <-idle.C:
+			if c.compactStep() {
+				idle.Reset(0)
+			}
+		}
+		if err := c.repair(); err != nil {
+			c.opts.Logger.Error("repair log", "collection", c.name, "error", err)
 		}
 	}
 }

@@ -62,12 +62,12 @@ func (p *peer) write(id, field string, base *document.Entry, at document.Time) d
 		e.Base = base.Dot
 		e.Body = append(append(append([]byte{}, base.Body[:len(base.Body)-1]...), fmt.Sprintf(`,%q:1`, field)...), '}')
 	}
-	p.known.Add(e.Dot)
+	p.known.Add(e.Dot, e.Time)
 	return e
 }
 
 func (p *peer) frame(es ...document.Entry) *Incoming {
-	return &Incoming{Entries: es, Seen: p.known.Clone(), From: p.id}
+	return &Incoming{Entries: es, Seen: p.known.Clone()}
 }
 
 func entryOf(c *Collection, id string) *document.Entry {
@@ -103,7 +103,7 @@ func TestBaseOfAConflictIsKeptWhileNeeded(t *testing.T) {
 	}
 	p := newPeer(7)
 	first := entryOf(c, "1")
-	p.known.Add(first.Dot)
+	p.known.Add(first.Dot, first.Time)
 	c.Part(p.id, p.known.Clone())
 	for _, patch := range []string{`{"a":1}`, `{"a":2}`, `{"a":3}`} {
 		if _, err := c.Patch(ctx, "1", []byte(patch)); err != nil {
@@ -114,7 +114,7 @@ func TestBaseOfAConflictIsKeptWhileNeeded(t *testing.T) {
 	c.Close()
 	c = open(t, disk, &Options{Handler: h})
 	theirs := document.Entry{ID: "1", Dot: document.Dot{Replica: p.id, Counter: 1}, Base: first.Dot, Time: first.Time + 1, Body: []byte(`{"id":"1","a":0,"b":5}`)}
-	p.known.Add(theirs.Dot)
+	p.known.Add(theirs.Dot, theirs.Time)
 	got, err := c.Accept(ctx, p.frame(theirs))
 	if err != nil || len(got.Clashes) != 1 || len(got.Clashes[0].Bases) != 1 || got.Clashes[0].Bases[0].Dot != first.Dot {
 		t.Fatalf("%+v, %v", got, err)
@@ -204,21 +204,21 @@ func TestHandlerThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := p.frame(p.write("1", "x", nil, 5), p.write("2", "x", nil, 6), p.write("3", "x", nil, 7))
-	in.Claim, in.Cursor = p.known.Clone(), 9
+	in.Claim = p.known.Clone()
 	if _, err := c.Accept(ctx, in); !errors.Is(err, errHandler) {
 		t.Fatal(err)
 	}
 	c.View(func(v View) {
-		if v.Cursor(p.id) != 0 || v.Known().Covers(document.Dot{Replica: p.id, Counter: 2}) {
-			t.Fatalf("knows %v, cursor %d, though a conflict is open", v.Known(), v.Cursor(p.id))
+		if v.Known().Covers(document.Dot{Replica: p.id, Counter: 2}) {
+			t.Fatalf("knows %v, though a conflict is open", v.Known())
 		}
 	})
 	if got, err := c.Accept(ctx, in); err != nil || len(got.Clashes) != 1 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	c.View(func(v View) {
-		if v.Cursor(p.id) != 9 || !v.Known().CoversAll(p.known) {
-			t.Fatalf("knows %v, cursor %d", v.Known(), v.Cursor(p.id))
+		if !v.Known().CoversAll(p.known) {
+			t.Fatalf("knows %v", v.Known())
 		}
 	})
 	if d, _ := c.Get("2"); string(d.Body) != `{"id":"2","mine":1,"x":1}` {
@@ -302,5 +302,26 @@ func TestAcceptRefuses(t *testing.T) {
 	mustContent(t, c, map[string]string{})
 	if got, err := c.Accept(t.Context(), p.frame(good)); err != nil || got.Taken != 1 {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// What was judged is known, whatever became of it.
+func TestDroppedVersionsAreKnown(t *testing.T) {
+	disk := memlog.New(nil)
+	c := open(t, disk, nil)
+	p := newPeer(7)
+	old := p.write("1", "x", nil, 5)
+	newer := p.write("1", "y", &old, 6)
+	for _, e := range []document.Entry{newer, old} { // old is the base of newer, and so was seen
+		if _, err := c.Accept(t.Context(), p.frame(e)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []*Collection{c, open(t, disk, nil)} {
+		c.View(func(v View) {
+			if e, _ := v.Get("1"); e.Dot != newer.Dot || !v.Known().CoversAll(p.known) {
+				t.Fatalf("holds %v, knows %v", e.Dot, v.Known())
+			}
+		})
 	}
 }

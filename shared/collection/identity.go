@@ -3,172 +3,159 @@ package collection
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 
 	"github.com/shoaldb/shoal/shared/document"
-	"github.com/shoaldb/shoal/shared/protocol"
 )
 
 // ErrIdentity tells that this replica was not the only one with its id: its log is a copy of another's, or was put back to
 // an older state. It has taken a new id by then, and given its own latest writes new names; the session begins anew.
 var ErrIdentity = errors.New("collection: log is a copy or was put back; the replica has a new id")
 
-// marks is what this replica and another have exchanged to know themselves, and each other, again. A replica gives every other a mark
-// in each session and counts them; it is shown the last one in the next.
-type marks struct {
-	confirmed protocol.Mark // given, and certainly stored by the other
-	given     protocol.Mark // given last
-	received  protocol.Mark // given by the other, to be shown to it
-}
-
-// Meet prepares a session with replica r, in which this replica goes by the id self. It returns, and stores first, what
-// protocol.Start is to show and to give. The error matches ErrIdentity if self is not the replica's id any more.
-func (c *Collection) Meet(ctx context.Context, self, r document.ReplicaID) (shown, given protocol.Mark, err error) {
-	err = c.do(ctx, 0, func(t *tx) error {
-		if t.self != self {
-			return ErrIdentity
-		}
-		m := t.mem.marks[r]
-		if m.given == m.confirmed {
-			m.given.Count++
-			if _, err := io.ReadFull(c.opts.Rand, m.given.Random[:]); err != nil {
-				return fmt.Errorf("make mark: %w", err)
-			}
-			t.mark(r, m)
-		}
-		shown, given = m.received, m.given
-		return nil
-	})
-	return shown, given, err
-}
-
-// Met takes in the other's half of the same: what r shows, and gives. The error matches ErrIdentity if r has had a session with
-// this replica's id that this replica knows nothing of, or if self is not the id any more.
-func (c *Collection) Met(ctx context.Context, self, r document.ReplicaID, shown, given protocol.Mark) error {
-	changed := false
-	err := c.recognise(ctx, func(t *tx) bool {
-		if changed = t.self != self; changed {
-			return true
-		}
-		m := t.mem.marks[r]
-		mine := shown == m.confirmed || shown == m.given || shown.Count < m.given.Count
-		if !mine || given.Count > m.received.Count+1 {
-			return false
-		}
-		if m.received != given {
-			m.received = given
-			t.mark(r, m)
-		}
-		return true
-	})
-	if err == nil && changed {
-		err = ErrIdentity
-	}
-	return err
-}
-
-// Confirm notes that r has stored the mark that it was given: it has gone on in the session.
-func (c *Collection) Confirm(ctx context.Context, self, r document.ReplicaID) error {
-	return c.do(ctx, 0, func(t *tx) error {
-		if m := t.mem.marks[r]; t.self == self && m.confirmed != m.given {
-			m.confirmed = m.given
-			t.mark(r, m)
-		}
-		return nil
-	})
-}
-
-func (t *tx) mark(r document.ReplicaID, m marks) {
-	if t.state.marks == nil {
-		t.state.marks = make(map[document.ReplicaID]marks)
-	}
-	t.state.marks[r] = m
-}
-
-// Recognise compares this replica with what another one knows of it. The error matches ErrIdentity if the other knows of writes of this
-// replica that it has not made.
+// Recognise compares this replica with what another one knows of it. The error matches ErrIdentity if the other knows a write of this
+// replica that it has not made: one beyond its last, or another than the one that it made with that counter.
 func (c *Collection) Recognise(ctx context.Context, known *document.Knowledge) error {
-	var last document.Dot
-	c.View(func(v View) { last = document.Dot{Replica: v.Replica(), Counter: known.Last(v.Replica())} })
-	return c.recogniseWrite(ctx, last)
-}
-
-// recogniseWrite takes a new id if d names a write of this replica that it has not made.
-func (c *Collection) recogniseWrite(ctx context.Context, d document.Dot) error {
-	strange := func(self document.ReplicaID, known *document.Knowledge) bool {
-		return d.Replica == self && d.Counter > known.Last(self)
-	}
-	found := false
-	c.View(func(v View) { found = strange(v.Replica(), v.Known()) })
-	if !found {
+	strange := false
+	c.View(func(v View) { strange = v.mem.isStrange(known) })
+	if !strange {
 		return nil
 	}
-	return c.recognise(ctx, func(t *tx) bool { return !strange(t.self, t.known) })
+	return c.renew(ctx, func(t *tx) bool { return t.self == t.mem.self && t.mem.isStrange(known) })
+}
+
+// isStrange reports whether known has a write of this replica that it has not made.
+func (m *memory) isStrange(known *document.Knowledge) bool {
+	n, t := known.Last(m.self), known.LastTime(m.self)
+	if known.IsForked(m.self) || n > m.known.Last(m.self) {
+		return true
+	}
+	own, ok := m.times.of(n)
+	return ok && t != 0 && t != own
 }
 
 // Disown takes a new id because another replica has the id self, too, unless that is done already. Its error always matches
 // ErrIdentity, or tells why that could not be stored.
 func (c *Collection) Disown(ctx context.Context, self document.ReplicaID) error {
-	return cmp.Or(c.recognise(ctx, func(t *tx) bool { return t.self != self }), ErrIdentity)
+	if err := c.renew(ctx, func(t *tx) bool { return t.self == self }); err != nil {
+		return err
+	}
+	return ErrIdentity
 }
 
-// recognise runs check in a commit and takes a new id if it says no.
-func (c *Collection) recognise(ctx context.Context, check func(t *tx) bool) error {
-	renewed := false
+// renew takes a new id in a commit if due says so.
+func (c *Collection) renew(ctx context.Context, due func(t *tx) bool) error {
+	done := false
 	err := c.do(ctx, 0, func(t *tx) error {
-		if renewed = !check(t); renewed {
+		if done = due(t); done {
 			return t.renew()
 		}
 		return nil
 	})
-	if err == nil && renewed {
+	if err == nil && done {
 		return ErrIdentity
 	}
 	return err
 }
 
-// renew gives the replica a new id. Which of the writes under the old one are its own is certain only as far as others knew them when it
-// last met them; beyond, another replica may have used
-// the same dots for other writes. So its knowledge of those is given up, and what it holds of them gets dots of the new id. Times stay as they
-// are: nothing becomes newer by it.
+// renew gives the replica a new id. Another may have used any dot of the old one for another write, and which of them is known to whom nobody
+// can tell. So that id is forked, which everybody will hear of, and what this replica holds of it gets dots of the new id. Times
+// stay as they are: nothing becomes newer by it, and what others hold of it is equal in content.
 func (t *tx) renew() error {
 	id, err := document.NewReplicaID(t.c.opts.Rand)
 	if err != nil {
 		return err
 	}
-	old, keep := t.self, t.mem.met.confirmed(t.self)
-	t.adopt(id, keep)
-	t.known.Cut(old, keep)
-	t.tell = true
-	mine := func(e *document.Entry) bool { return e.Dot.Replica == old && e.Dot.Counter > keep }
+	old := t.self
+	t.adopt(id)
+	t.state.fork, t.tell = true, true
+	t.known.Fork(old)
 	for _, e := range slices.Clone(t.order) {
-		if t.written[e.ID] == e && mine(e) {
-			t.rename(e, old, keep)
+		if t.written[e.ID] == e && e.Dot.Replica == old {
+			t.rename(e, old)
 		}
 	}
 	for _, v := range t.mem.order {
-		if t.written[v.ID] == nil && !v.dead && mine(&v.Entry) {
-			t.rename(&v.Entry, old, keep)
+		if t.written[v.ID] == nil && !v.dead && v.Dot.Replica == old {
+			t.rename(&v.Entry, old)
 		}
 	}
 	return nil
 }
 
-// adopt gives the replica a new id; keep is how many writes of the one before are certainly its own.
-func (t *tx) adopt(id document.ReplicaID, keep uint64) {
+// adopt gives the replica a new id.
+func (t *tx) adopt(id document.ReplicaID) {
 	t.self, t.counter, t.fresh = id, 0, document.ReplicaID{}
-	t.state.self, t.state.keep = id, keep
+	t.state.self = id
 }
 
 // rename gives e, of a write under the id old, a dot of the present id.
-func (t *tx) rename(e *document.Entry, old document.ReplicaID, keep uint64) {
+func (t *tx) rename(e *document.Entry, old document.ReplicaID) {
 	renamed := *e
 	renamed.Dot = t.nextDot()
-	if e.Base.Replica == old && e.Base.Counter > keep {
+	if e.Base.Replica == old {
 		renamed.Base = document.Dot{}
 	}
 	t.put(&renamed)
+}
+
+// ownTime is when an own write was made.
+type ownTime struct {
+	counter uint64
+	time    document.Time
+}
+
+// maxOwnTimes is of how many own writes the time is remembered. Who meets a replica that knows none of so many is long gone.
+const maxOwnTimes = 4096
+
+// ownTimes has the times of the latest own writes, by counter. Those of writes that never came into the log are missing.
+type ownTimes struct{ list []ownTime }
+
+func (o *ownTimes) add(t ownTime) {
+	if n := len(o.list); n > 0 && o.list[n-1].counter >= t.counter {
+		return
+	}
+	if len(o.list) >= 2*maxOwnTimes {
+		o.list = append(o.list[:0], o.list[maxOwnTimes:]...)
+	}
+	o.list = append(o.list, t)
+}
+
+func (o *ownTimes) all() []ownTime { return slices.Clone(o.list[max(0, len(o.list)-maxOwnTimes):]) }
+
+// of returns the time of the write with that counter.
+func (o *ownTimes) of(counter uint64) (document.Time, bool) {
+	i, ok := slices.BinarySearchFunc(o.list, counter, func(t ownTime, n uint64) int { return cmp.Compare(t.counter, n) })
+	if !ok {
+		return 0, false
+	}
+	return o.list[i].time, true
+}
+
+// appendTimes appends pairs of differences: of the counter and, signed, of the time.
+func appendTimes(b []byte, times []ownTime) []byte {
+	var last ownTime
+	for _, t := range times {
+		b = binary.AppendUvarint(b, t.counter-last.counter)
+		b = binary.AppendVarint(b, int64(t.time-last.time))
+		last = t
+	}
+	return b
+}
+
+func (f *stateField) times() (times []ownTime) {
+	var last ownTime
+	for len(f.b) > 0 && f.err == nil {
+		last.counter += f.uvarint()
+		v, n := binary.Varint(f.b)
+		if n <= 0 {
+			f.err = errState
+			break
+		}
+		f.b = f.b[n:]
+		last.time += document.Time(v)
+		times = append(times, last)
+	}
+	return times
 }

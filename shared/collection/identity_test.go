@@ -2,10 +2,10 @@ package collection
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/shoaldb/shoal/shared/document"
-	"github.com/shoaldb/shoal/shared/protocol"
 	"github.com/shoaldb/shoal/shared/store/memlog"
 )
 
@@ -14,90 +14,62 @@ func replicaOf(c *Collection) (id document.ReplicaID) {
 	return id
 }
 
-// meet lets two collections exchange marks as a session does, and confirm them.
-func meet(t *testing.T, a, b *Collection) (errA, errB error) {
-	t.Helper()
-	idA, idB := replicaOf(a), replicaOf(b)
-	shownA, givenA, err := a.Meet(t.Context(), idA, idB)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shownB, givenB, err := b.Meet(t.Context(), idB, idA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	errA, errB = a.Met(t.Context(), idA, idB, shownB, givenB), b.Met(t.Context(), idB, idA, shownA, givenA)
-	if errA == nil && errB == nil {
-		if err := errors.Join(a.Confirm(t.Context(), idA, idB), b.Confirm(t.Context(), idB, idA)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return errA, errB
-}
-
-func TestMarksTellACopyFromTheOriginal(t *testing.T) {
-	diskA := memlog.New(nil)
-	a, b := open(t, diskA, nil), open(t, memlog.New(nil), nil)
-	for range 3 {
-		if errA, errB := meet(t, a, b); errA != nil || errB != nil {
-			t.Fatal(errA, errB)
-		}
-	}
-	copied := open(t, diskA.Copy(), nil)
-	id := replicaOf(a)
-	if errA, errB := meet(t, a, b); errA != nil || errB != nil {
-		t.Fatal(errA, errB)
-	}
-	// The copy knows nothing of the last session. It is the one that changes its id, not the peer.
-	errC, errB := meet(t, copied, b)
-	if !errors.Is(errC, ErrIdentity) || errB != nil {
-		t.Fatalf("copy: %v, peer: %v", errC, errB)
-	}
-	if replicaOf(copied) == id || replicaOf(a) != id {
-		t.Fatal("the wrong one has a new id")
-	}
-	for range 2 {
-		if errC, errB := meet(t, copied, b); errC != nil || errB != nil {
-			t.Fatal(errC, errB)
-		}
-		if errA, errB := meet(t, a, b); errA != nil || errB != nil {
-			t.Fatal(errA, errB)
-		}
+// A copy, or a log that was put back, writes under the id and counters of the original. Whoever knows the original's writes, first or
+// second hand, shows it.
+func TestCopyIsNoticed(t *testing.T) {
+	for name, c := range map[string]struct{ original, copied int }{
+		"copy wrote less": {3, 1}, "as much": {2, 2}, "more": {1, 4}, "nothing": {1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := memlog.New(nil)
+			a := open(t, disk, nil)
+			write := func(c *Collection, text string) {
+				t.Helper()
+				if _, err := c.Upsert(t.Context(), todo("1", text)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(a, "common")
+			b := open(t, disk.Copy(), nil)
+			for range c.original {
+				write(a, "original")
+			}
+			for range c.copied {
+				write(b, "copy")
+			}
+			var known *document.Knowledge
+			a.View(func(v View) { known = v.Known() })
+			if err := a.Recognise(t.Context(), known); err != nil {
+				t.Fatalf("the original takes itself for a copy: %v", err)
+			}
+			if err := b.Recognise(t.Context(), known); !errors.Is(err, ErrIdentity) {
+				t.Fatalf("the copy: %v", err)
+			}
+			if replicaOf(a) == replicaOf(b) {
+				t.Fatal("still the same id")
+			}
+		})
 	}
 }
 
-// A crash in the midst of the exchange is no copy.
-func TestMarksSurviveCrashes(t *testing.T) {
-	a, b := open(t, memlog.New(nil), nil), open(t, memlog.New(nil), nil)
-	idA, idB := replicaOf(a), replicaOf(b)
+func TestKnowledgeOfOwnWritesIsNoCopy(t *testing.T) {
+	disk := memlog.New(nil)
+	c := open(t, disk, nil)
 	for i := range 20 {
-		shownA, givenA, err := a.Meet(t.Context(), idA, idB)
-		if err != nil {
+		if _, err := c.Upsert(t.Context(), todo(fmt.Sprint(i%3), "x")); err != nil {
 			t.Fatal(err)
 		}
-		shownB, givenB, err := b.Meet(t.Context(), idB, idA)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i&1 != 0 {
-			if err := a.Met(t.Context(), idA, idB, shownB, givenB); err != nil {
-				t.Fatal(i, err)
-			}
-		}
-		if i&2 != 0 {
-			if err := b.Met(t.Context(), idB, idA, shownA, givenA); err != nil {
-				t.Fatal(i, err)
-			}
-		}
-		if i&5 == 5 { // a has stored it, and b hears from a
-			if err := b.Confirm(t.Context(), idB, idA); err != nil {
+		var known *document.Knowledge
+		c.View(func(v View) { known = v.Known() })
+		for _, c := range []*Collection{c, open(t, disk, nil)} {
+			if err := c.Recognise(t.Context(), known); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 }
 
-// Writes that may have been named twice get new names; those that others knew keep theirs. Their times stay.
+// A renewed replica gives its writes new names, and keeps what they say and when they were made.
 func TestRenewedReplicaKeepsItsWrites(t *testing.T) {
 	disk := memlog.New(nil)
 	c := open(t, disk, nil)
@@ -108,10 +80,8 @@ func TestRenewedReplicaKeepsItsWrites(t *testing.T) {
 		}
 	}
 	p := newPeer(9)
-	p.known.AddUpTo(old, 1)
-	c.Hear(p.id, p.known.Clone())
-	before := *entryOf(c, "2")
 	p.known.AddUpTo(old, 7) // another replica has made those
+	before := *entryOf(c, "2")
 	if err := c.Recognise(t.Context(), p.known); !errors.Is(err, ErrIdentity) {
 		t.Fatal(err)
 	}
@@ -122,11 +92,8 @@ func TestRenewedReplicaKeepsItsWrites(t *testing.T) {
 		if self == old || after.Dot.Replica != self || after.Time != before.Time || string(after.Body) != string(before.Body) {
 			t.Fatalf("%+v became %+v", before, after)
 		}
-		if e := entryOf(c, "1"); e.Dot != (document.Dot{Replica: old, Counter: 1}) {
-			t.Fatalf("confirmed write is %v", e.Dot)
-		}
 		c.View(func(v View) {
-			if v.Known().Last(old) != 1 || v.Known().UpTo(self) != 2 {
+			if !v.Known().IsForked(old) || v.Known().UpTo(self) != 3 {
 				t.Fatalf("knows %v", v.Known())
 			}
 		})
@@ -191,11 +158,5 @@ func TestDisown(t *testing.T) {
 	}
 	if replicaOf(c) == id {
 		t.Fatal("kept the id")
-	}
-	if _, _, err := c.Meet(t.Context(), id, document.ReplicaID{1}); !errors.Is(err, ErrIdentity) {
-		t.Fatalf("meet under the old id: %v", err)
-	}
-	if err := c.Met(t.Context(), id, document.ReplicaID{1}, protocol.Mark{}, protocol.Mark{}); !errors.Is(err, ErrIdentity) {
-		t.Fatalf("met under the old id: %v", err)
 	}
 }

@@ -1,8 +1,6 @@
 package collection
 
 import (
-	"fmt"
-	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -22,30 +20,30 @@ type version struct {
 
 // memory is what the log holds, in memory.
 type memory struct {
-	docs    map[string]*version
-	order   []*version // by position; dead ones stay for a while
-	dead    int        // of order
-	live    int        // documents that are not deleted
-	next    store.Position
-	known   *document.Knowledge // never changed, only replaced
-	self    document.ReplicaID
-	cursors map[document.ReplicaID]store.Position
-	shared  shared
-	marks   map[document.ReplicaID]marks
-	met     *acquaintances
+	docs   map[string]*version
+	order  []*version // by position; dead ones stay for a while
+	dead   int        // of order
+	live   int        // documents that are not deleted
+	next   store.Position
+	known  *document.Knowledge // never changed, only replaced
+	self   document.ReplicaID
+	shared shared
+	times  ownTimes // of writes of self
+	met    *acquaintances
 
 	replaced map[string]struct{} // documents of which replaced versions are kept
-	loading  bool                // keep all of them: what others know comes later in the log
+	damaged  []damage            // records that could not be read and were not dealt with
+	repaired []store.Position    // records that could not be read and were
+	volume   volume
+	loading  bool // keep all of them: what others know comes later in the log
 }
 
 func (m *memory) init() {
 	*m = memory{
-		docs:    make(map[string]*version),
-		next:    1,
-		known:   &document.Knowledge{},
-		cursors: make(map[document.ReplicaID]store.Position),
-		marks:   make(map[document.ReplicaID]marks),
-		met:     &acquaintances{},
+		docs:  make(map[string]*version),
+		next:  1,
+		known: &document.Knowledge{},
+		met:   &acquaintances{},
 
 		replaced: make(map[string]struct{}),
 		loading:  true,
@@ -58,7 +56,8 @@ type Change struct {
 	After  *document.Entry
 }
 
-// apply takes in records that the log holds. Those that it took before it skips. It returns what changed, in log order.
+// apply takes in records that the log holds. Those that it took before it skips; those that are damaged it notes and leaves out. It returns what
+// changed, in log order.
 func (m *memory) apply(records []store.Record) ([]Change, error) {
 	var changes []Change
 	known := (*document.Knowledge)(nil)
@@ -66,13 +65,18 @@ func (m *memory) apply(records []store.Record) ([]Change, error) {
 		if r.Next() <= m.next {
 			continue
 		}
+		if err := checkVersion(r.Data); err != nil {
+			return changes, err
+		}
 		if known == nil {
 			known = m.known.Clone()
 		}
 		var err error
 		if changes, err = m.applyRecord(r, known, changes); err != nil {
-			return changes, fmt.Errorf("record at position %d: %w", r.First, err)
+			m.damaged = append(m.damaged, damage{r, err})
 		}
+		m.volume.records++
+		m.volume.bytes += len(r.Data)
 		m.next = r.Next()
 	}
 	if known != nil {
@@ -87,18 +91,14 @@ func (m *memory) applyRecord(r store.Record, known *document.Knowledge, changes 
 	}
 	if isState(r.Data) {
 		s, err := decodeState(r.Data)
-		if err != nil {
-			return changes, err
+		if err == nil {
+			m.applyState(&s, known)
 		}
-		m.applyState(&s, known)
-		return changes, nil
+		return changes, err
 	}
 	entries, err := block.Decode(r.Data)
 	if err != nil {
 		return changes, err
-	}
-	if m.order == nil {
-		m.order = make([]*version, 0, len(entries))
 	}
 	versions := make([]version, len(entries))
 	for i := range entries {
@@ -114,19 +114,25 @@ func (m *memory) applyRecord(r store.Record, known *document.Knowledge, changes 
 }
 
 func (m *memory) applyState(s *state, known *document.Knowledge) {
-	if !s.self.IsZero() {
-		if known.Last(m.self) > s.keep {
-			known.Cut(m.self, s.keep)
-			clear(m.cursors) // they left out what the knowledge no longer covers
+	if s.full {
+		*known = document.Knowledge{}
+		m.self, m.shared, m.repaired = document.ReplicaID{}, shared{}, nil
+		m.times = ownTimes{}
+	}
+	m.repaired = append(m.repaired, s.repaired...)
+	m.damaged = slices.DeleteFunc(m.damaged, func(d damage) bool { return slices.Contains(s.repaired, d.record.First) })
+	if !s.self.IsZero() && s.self != m.self {
+		if s.fork {
+			known.Fork(m.self)
 		}
-		m.self = s.self
-		clear(m.marks) // they belong to the id before
+		m.self, m.times = s.self, ownTimes{}
+	}
+	for _, t := range s.times {
+		m.times.add(t)
 	}
 	if s.known != nil {
 		known.Merge(s.known)
 	}
-	maps.Copy(m.cursors, s.cursors)
-	maps.Copy(m.marks, s.marks)
 	for _, a := range s.told {
 		m.met.note(a)
 	}
@@ -148,13 +154,18 @@ func (m *memory) put(v *version, known *document.Knowledge) Change {
 		if !old.Deleted {
 			m.live--
 		}
+		m.volume.live -= block.Size(&old.Entry)
 	}
 	if !v.Deleted {
 		m.live++
 	}
+	m.volume.live += block.Size(&v.Entry)
 	m.docs[v.ID] = v
 	m.order = append(m.order, v)
-	known.Add(v.Dot)
+	known.Add(v.Dot, v.Time)
+	if v.Dot.Replica == m.self {
+		m.times.add(ownTime{v.Dot.Counter, v.Time})
+	}
 	if m.dead > 64 && m.dead > len(m.order)/2 {
 		m.order = slices.DeleteFunc(m.order, func(v *version) bool { return v.dead })
 		m.dead = 0

@@ -78,9 +78,6 @@ func (v View) Len() int { return len(v.mem.docs) }
 // Tail returns the position after the last in the log.
 func (v View) Tail() store.Position { return v.mem.next }
 
-// Cursor returns how far the log of replica r was read.
-func (v View) Cursor(r document.ReplicaID) store.Position { return v.mem.cursors[r] }
-
 // Get returns the current version of a document and its position, nil if there is none. The entry stays as it is.
 func (v View) Get(id string) (*document.Entry, store.Position) {
 	d := v.mem.docs[id]

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"maps"
-	"slices"
 
+	"github.com/shoaldb/shoal/shared/block"
 	"github.com/shoaldb/shoal/shared/document"
-	"github.com/shoaldb/shoal/shared/protocol"
 	"github.com/shoaldb/shoal/shared/store"
 )
 
@@ -18,13 +16,14 @@ import (
 // A state record is the four bytes of stateMagic, of which the last is the version, a CRC-32C of all that follows, and fields: a tag, a
 // length and so many bytes. A field with an unknown tag is an error, for it comes from a later version.
 type state struct {
-	self    document.ReplicaID                    // who this replica is; a later one takes the place of an earlier one
-	keep    uint64                                // with self: how many writes of the id before are known to have been its own
-	known   *document.Knowledge                   // covered besides what the entries tell
-	cursors map[document.ReplicaID]store.Position // how far the logs of others were read
-	shared  shared                                // which own entries others may know of
-	marks   map[document.ReplicaID]marks
-	told    []acquaintance // what others said to know when they were last met
+	full     bool                // all that there is: it takes the place of everything before it
+	self     document.ReplicaID  // who this replica is; a later one takes the place of an earlier one
+	fork     bool                // with self: other replicas went by the id before as well
+	known    *document.Knowledge // covered besides what the entries tell
+	shared   shared              // which own entries others may know of
+	times    []ownTime           // of own writes, only with full
+	repaired []store.Position    // damaged records that were dealt with
+	told     []acquaintance      // what others said to know when they were last met
 }
 
 // shared tells which own entries may have been put into a frame to anybody.
@@ -37,13 +36,14 @@ type shared struct {
 const (
 	stateMagic = "SHS\x01"
 
-	tagSelf    = 1
-	tagKnown   = 2
-	tagCursor  = 3
-	tagShared  = 4
-	tagMarks   = 5
-	tagTold    = 6
-	headerSize = len(stateMagic) + 4
+	tagSelf     = 1
+	tagKnown    = 2
+	tagShared   = 4
+	tagTimes    = 5
+	tagTold     = 6
+	tagFull     = 7
+	tagRepaired = 8
+	headerSize  = len(stateMagic) + 4
 )
 
 var (
@@ -52,7 +52,14 @@ var (
 )
 
 func (s *state) isZero() bool {
-	return s.self.IsZero() && s.known == nil && len(s.cursors) == 0 && !s.shared.set && len(s.marks) == 0 && len(s.told) == 0
+	return !s.full && s.self.IsZero() && s.known == nil && !s.shared.set && len(s.times) == 0 && len(s.told) == 0 && len(s.repaired) == 0
+}
+
+func oneIf(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func encodeState(s state) []byte {
@@ -62,25 +69,23 @@ func encodeState(s state) []byte {
 		b = binary.AppendUvarint(b, uint64(len(payload)))
 		b = append(b, payload...)
 	}
+	if s.full {
+		field(tagFull, nil)
+	}
 	if !s.self.IsZero() {
-		field(tagSelf, binary.AppendUvarint(s.self[:], s.keep))
+		field(tagSelf, append(s.self[:], oneIf(s.fork)))
 	}
 	if s.known != nil {
 		field(tagKnown, s.known.AppendTo(nil))
 	}
-	for _, r := range slices.SortedFunc(maps.Keys(s.cursors), document.ReplicaID.Compare) {
-		field(tagCursor, binary.AppendUvarint(r[:], uint64(s.cursors[r])))
-	}
 	if s.shared.set {
-		open := byte(0)
-		if s.shared.open {
-			open = 1
-		}
-		field(tagShared, binary.AppendUvarint([]byte{open}, uint64(s.shared.upTo)))
+		field(tagShared, binary.AppendUvarint([]byte{oneIf(s.shared.open)}, uint64(s.shared.upTo)))
 	}
-	for _, r := range slices.SortedFunc(maps.Keys(s.marks), document.ReplicaID.Compare) {
-		m := s.marks[r]
-		field(tagMarks, m.received.AppendTo(m.given.AppendTo(m.confirmed.AppendTo(r[:]))))
+	if len(s.times) > 0 {
+		field(tagTimes, appendTimes(nil, s.times))
+	}
+	for _, p := range s.repaired {
+		field(tagRepaired, binary.AppendUvarint(nil, uint64(p)))
 	}
 	for _, a := range s.told {
 		field(tagTold, a.told.AppendTo(binary.AppendUvarint(a.replica[:], uint64(a.upTo))))
@@ -90,8 +95,28 @@ func encodeState(s state) []byte {
 	return b
 }
 
-func isState(data []byte) bool {
-	return len(data) >= len(stateMagic) && string(data[:len(stateMagic)-1]) == stateMagic[:len(stateMagic)-1]
+// isState tells state records, of any version, from blocks.
+func isState(data []byte) bool { return hasMagic(data, stateMagic) }
+
+func hasMagic(data []byte, magic string) bool {
+	return len(data) >= headerSize && string(data[:len(magic)-1]) == magic[:len(magic)-1]
+}
+
+// errLater tells that a record was written by a later version of this program.
+var errLater = errors.New("log was written by a later version")
+
+// checkVersion returns errLater if data is of a later version, and whole: the checksum stays where it is in all of them.
+func checkVersion(data []byte) error {
+	for _, magic := range []string{stateMagic, block.Magic} {
+		if n := len(magic) - 1; hasMagic(data, magic) && data[n] > magic[n] && checksumHolds(data) {
+			return errLater
+		}
+	}
+	return nil
+}
+
+func checksumHolds(data []byte) bool {
+	return crc32.Checksum(data[headerSize:], castagnoli) == binary.LittleEndian.Uint32(data[len(stateMagic):])
 }
 
 func decodeState(data []byte) (state, error) {
@@ -100,7 +125,7 @@ func decodeState(data []byte) (state, error) {
 		return s, fmt.Errorf("%w: another version", errState)
 	}
 	b := data[headerSize:]
-	if crc32.Checksum(b, castagnoli) != binary.LittleEndian.Uint32(data[len(stateMagic):]) {
+	if !checksumHolds(data) {
 		return s, fmt.Errorf("%w: checksum differs", errState)
 	}
 	for len(b) > 0 {
@@ -121,31 +146,27 @@ func decodeState(data []byte) (state, error) {
 func (s *state) field(tag uint64, p []byte) (err error) {
 	f := stateField{p, nil}
 	switch tag {
+	case tagFull:
+		s.full = true
 	case tagSelf:
-		s.self, s.keep = f.replica(), f.uvarint()
+		s.self, s.fork = f.replica(), f.uvarint() == 1
 	case tagKnown:
 		s.known, f.b, err = document.DecodeKnowledge(p)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errState, err)
 		}
-	case tagCursor:
-		if s.cursors == nil {
-			s.cursors = make(map[document.ReplicaID]store.Position)
-		}
-		s.cursors[f.replica()] = store.Position(f.uvarint())
 	case tagShared:
 		s.shared = shared{set: true, open: f.uvarint() == 1, upTo: store.Position(f.uvarint())}
+	case tagRepaired:
+		s.repaired = append(s.repaired, store.Position(f.uvarint()))
 	case tagTold:
 		a := acquaintance{replica: f.replica(), upTo: store.Position(f.uvarint())}
 		if a.told, f.b, err = document.DecodeKnowledge(f.b); err != nil {
 			return fmt.Errorf("%w: %w", errState, err)
 		}
 		s.told = append(s.told, a)
-	case tagMarks:
-		if s.marks == nil {
-			s.marks = make(map[document.ReplicaID]marks)
-		}
-		s.marks[f.replica()] = marks{f.mark(), f.mark(), f.mark()}
+	case tagTimes:
+		s.times = f.times()
 	default:
 		return fmt.Errorf("%w: unknown field %d", errState, tag)
 	}
@@ -169,14 +190,6 @@ func (f *stateField) uvarint() uint64 {
 	}
 	f.b = f.b[n:]
 	return v
-}
-
-func (f *stateField) mark() (m protocol.Mark) {
-	m, rest, err := protocol.DecodeMark(f.b)
-	if f.b = rest; err != nil {
-		f.err = errState
-	}
-	return m
 }
 
 func (f *stateField) replica() (r document.ReplicaID) {

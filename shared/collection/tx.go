@@ -1,6 +1,8 @@
 package collection
 
 import (
+	"time"
+
 	"github.com/shoaldb/shoal/shared/block"
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/store"
@@ -16,6 +18,7 @@ type tx struct {
 	keep    map[*document.Entry]bool // of order: replaced again, but to be stored all the same
 	known   *document.Knowledge
 	self    document.ReplicaID
+	now     time.Time          // of the whole commit: asking the clock takes as long as the rest of a write in a browser
 	counter uint64             // of self's last write
 	fresh   document.ReplicaID // to take before the first write; see Options.FreshID
 	state   state
@@ -29,6 +32,7 @@ func newTx(c *Collection) *tx {
 		written: make(map[string]*document.Entry),
 		known:   c.mem.known.Clone(),
 		self:    c.mem.self,
+		now:     c.opts.Now(),
 		counter: c.mem.known.Last(c.mem.self),
 		fresh:   c.freshID,
 	}
@@ -52,7 +56,7 @@ func (t *tx) write(e document.Entry, old *document.Entry) *document.Entry {
 		last = old.Time
 		e.Base = t.baseOf(old)
 	}
-	e.Time = last.Next(t.c.opts.Now())
+	e.Time = last.Next(t.now, t.c.salt)
 	if w := t.written[e.ID]; w != nil && w.Dot.Replica == t.self && !t.keep[w] {
 		e.Dot = w.Dot // nobody can ever see the version that had it before
 	} else {
@@ -65,7 +69,7 @@ func (t *tx) write(e document.Entry, old *document.Entry) *document.Entry {
 // nextDot names a new write of this replica.
 func (t *tx) nextDot() document.Dot {
 	if !t.fresh.IsZero() && t.counter > 0 {
-		t.adopt(t.fresh, t.counter) // what was written under the id before stays as it is
+		t.adopt(t.fresh) // what was written under the id before stays as it is
 	}
 	t.counter++
 	return document.Dot{Replica: t.self, Counter: t.counter}
@@ -78,7 +82,7 @@ func (t *tx) put(e *document.Entry) {
 	}
 	t.written[e.ID] = e
 	t.order = append(t.order, e)
-	t.known.Add(e.Dot)
+	t.known.Add(e.Dot, e.Time)
 }
 
 // putKept is put for a version that is to be stored even if it is replaced in this commit.
@@ -108,17 +112,6 @@ func (t *tx) know(k *document.Knowledge) {
 		t.known.Merge(k)
 		t.tell = true
 	}
-}
-
-// reach notes that the log of replica r was read up to pos.
-func (t *tx) reach(r document.ReplicaID, pos store.Position) {
-	if pos <= max(t.mem.cursors[r], t.state.cursors[r]) {
-		return
-	}
-	if t.state.cursors == nil {
-		t.state.cursors = make(map[document.ReplicaID]store.Position)
-	}
-	t.state.cursors[r] = pos
 }
 
 // appends returns the records of the commit.

@@ -13,7 +13,7 @@ func TestDecide(t *testing.T) {
 	covers := func(ds ...Dot) *Knowledge {
 		k := &Knowledge{}
 		for _, d := range ds {
-			k.Add(d)
+			k.Add(d, 0)
 		}
 		return k
 	}
@@ -59,15 +59,18 @@ func TestEntryOrder(t *testing.T) {
 
 func TestTime(t *testing.T) {
 	wall := time.UnixMilli(1_700_000_000_123)
-	first := Time(0).Next(wall)
+	first := Time(0).Next(wall, 0)
 	if !first.Wall().Equal(wall) {
 		t.Errorf("first write at %v, want %v", first.Wall(), wall)
 	}
-	if second := first.Next(wall); second != first+1 {
+	if second := first.Next(wall, 0); second != first+1 {
 		t.Errorf("second write in one millisecond at %d, want %d", second, first+1)
 	}
-	if back := first.Next(wall.Add(-time.Hour)); back != first+1 {
-		t.Errorf("clock set back: %d, want %d", back, first+1)
+	if back := first.Next(wall.Add(-time.Hour), 9); back != first+10 {
+		t.Errorf("clock set back: %d, want %d", back, first+10)
+	}
+	if salted := Time(0).Next(wall, 7); salted != first+7 || !salted.Wall().Equal(wall) {
+		t.Errorf("salted %d, want %d", salted, first+7)
 	}
 	if TimeOf(time.UnixMilli(-1)) != 0 {
 		t.Error("time before 1970 is not 0")

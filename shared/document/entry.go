@@ -57,7 +57,7 @@ func Decide(local, remote *Entry, known, seen *Knowledge) Decision {
 	switch {
 	case local == nil:
 		return Take
-	case local.Dot == remote.Dot:
+	case local.Dot == remote.Dot && local.Time == remote.Time:
 		return Same
 	case remote.Compare(local) > 0:
 		if remote.Base == local.Dot || seen.Covers(local.Dot) {

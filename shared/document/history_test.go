@@ -148,7 +148,7 @@ func (h *history) write(s *site, id, body string, other *Entry) {
 	w.Time += 1 + Time(h.rng.IntN(3))
 	h.o.writes[w.Dot] = w
 	s.held[id] = &w.Entry
-	s.known.Add(w.Dot)
+	s.known.Add(w.Dot, w.Time)
 }
 
 // send puts on the way what site i holds and, as it was told, j lacks: all of it, or some.
@@ -204,7 +204,7 @@ func (h *history) take(s *site, r *Entry, seen *Knowledge) {
 		}
 		h.resolve(s, l, r)
 	}
-	s.known.Add(r.Dot)
+	s.known.Add(r.Dot, r.Time)
 }
 
 // literally is the acceptance rule as the design states it, in that order, without asking which version is greater.

@@ -19,7 +19,9 @@ const (
 )
 
 // Knowledge is the set of writes that a replica accounts for: every one of them is held there, or was beaten by a version that
-// is held there. For each replica it is a counter up to which all writes are covered, and spans of single ones beyond.
+// is held there. For each replica it is a counter up to which all writes are covered, and spans of single ones beyond. Besides, it has the
+// time of the last of them. Two knowledges that have different times for one write show that two replicas went by one id, which one
+// has from a copy of the other's data. Such an id is forked, for good: none of its writes are covered any more, by anybody.
 //
 // The zero Knowledge is empty and ready for use. A Knowledge that others can see is never changed; whoever wants to add
 // clones it first.
@@ -29,6 +31,8 @@ type Knowledge struct {
 }
 
 type counters struct {
+	forked bool // nothing else counts then
+	time   Time // of the last write covered; 0 if not known
 	upTo   uint64
 	beyond []span // sorted, apart from upTo and from each other by at least one
 }
@@ -43,8 +47,8 @@ func (k *Knowledge) Covers(d Dot) bool {
 }
 
 func (c counters) covers(n uint64) bool {
-	if n <= c.upTo {
-		return n > 0
+	if c.forked || n <= c.upTo {
+		return n > 0 && !c.forked
 	}
 	i, found := slices.BinarySearchFunc(c.beyond, n, func(s span, n uint64) int {
 		return cmp.Compare(s.last, n)
@@ -52,12 +56,12 @@ func (c counters) covers(n uint64) bool {
 	return found || i < len(c.beyond) && c.beyond[i].first <= n
 }
 
-// Add makes k cover d.
-func (k *Knowledge) Add(d Dot) {
-	if d.IsZero() || k.Covers(d) {
+// Add makes k cover d, a write of that time; 0 if the time is not known.
+func (k *Knowledge) Add(d Dot, t Time) {
+	if d.IsZero() || k.Covers(d) && d.Counter != k.Last(d.Replica) {
 		return
 	}
-	k.merge(d.Replica, counters{beyond: []span{{d.Counter, d.Counter}}})
+	k.merge(d.Replica, counters{time: t, beyond: []span{{d.Counter, d.Counter}}})
 }
 
 // AddUpTo makes k cover the writes 1 to n of r.
@@ -77,7 +81,12 @@ func (k *Knowledge) Merge(o *Knowledge) {
 func (k *Knowledge) merge(r ReplicaID, more counters) {
 	old := k.of[r]
 	had := len(old.beyond)
-	c := old.add(more)
+	c := counters{forked: true}
+	if !old.forkedWith(more) {
+		time := lastTime(old, more)
+		c = old.add(more)
+		c.time = time
+	}
 	if k.of == nil {
 		k.of = make(map[ReplicaID]counters)
 	}
@@ -88,12 +97,35 @@ func (k *Knowledge) merge(r ReplicaID, more counters) {
 	}
 }
 
+// forkedWith reports whether a or b is forked, or both together show it.
+func (a counters) forkedWith(b counters) bool {
+	return a.forked || b.forked || a.last() == b.last() && a.time != b.time && a.time != 0 && b.time != 0
+}
+
+// lastTime returns the time of the last write that a or b covers.
+func lastTime(a, b counters) Time {
+	switch x, y := a.last(), b.last(); {
+	case x > y:
+		return a.time
+	case x < y:
+		return b.time
+	}
+	return max(a.time, b.time)
+}
+
+func (c counters) last() uint64 {
+	if n := len(c.beyond); n > 0 {
+		return c.beyond[n-1].last
+	}
+	return c.upTo
+}
+
 // forget drops the n latest spans of r, or all that it has.
 func (k *Knowledge) forget(r ReplicaID, n int) {
 	c := k.of[r]
 	keep := max(0, len(c.beyond)-n)
 	k.spans -= len(c.beyond) - keep
-	c.beyond = c.beyond[:keep]
+	c.beyond, c.time = c.beyond[:keep], 0
 	k.of[r] = c
 }
 
@@ -134,16 +166,24 @@ func (c counters) join(spans []span) counters {
 	return c
 }
 
-func (c counters) clone() counters { return counters{c.upTo, slices.Clone(c.beyond)} }
+func (c counters) clone() counters {
+	c.beyond = slices.Clone(c.beyond)
+	return c
+}
 
-// CoversAll reports whether k covers all that o covers.
+// CoversAll reports whether k covers all that o covers, and nothing about it is news to k.
 func (k *Knowledge) CoversAll(o *Knowledge) bool {
 	for r, c := range o.of {
-		if k.of[r].missing(c) > 0 {
+		if k.of[r].behind(c) {
 			return false
 		}
 	}
 	return true
+}
+
+// behind reports whether merging b changes a.
+func (a counters) behind(b counters) bool {
+	return !a.forked && (a.forkedWith(b) || a.missing(b) > 0 || a.last() == b.last() && a.time < b.time)
 }
 
 // Missing counts the writes that o covers and k does not.
@@ -156,7 +196,7 @@ func (k *Knowledge) Missing(o *Knowledge) uint64 {
 }
 
 func (a counters) missing(b counters) uint64 {
-	if len(b.beyond) == 0 && b.upTo <= a.upTo {
+	if a.forked || b.forked || len(b.beyond) == 0 && b.upTo <= a.upTo {
 		return 0
 	}
 	return a.clone().add(b).size() - a.size()
@@ -170,11 +210,11 @@ func (a counters) size() uint64 {
 	return n
 }
 
-// Since returns, of the replicas for which k covers more than o, what k covers. o merged with it covers all that k does.
+// Since returns, of the replicas of which k has something that is news to o, what k has. o merged with it covers all that k does.
 func (k *Knowledge) Since(o *Knowledge) *Knowledge {
 	d := &Knowledge{}
 	for r, c := range k.of {
-		if o.of[r].missing(c) == 0 {
+		if !o.of[r].behind(c) {
 			continue
 		}
 		if d.of == nil {
@@ -213,39 +253,19 @@ func (k *Knowledge) Len() int { return len(k.of) }
 func (k *Knowledge) IsEmpty() bool { return len(k.of) == 0 }
 
 // Last returns the greatest counter of r that k covers, 0 for none.
-func (k *Knowledge) Last(r ReplicaID) uint64 {
-	c := k.of[r]
-	if n := len(c.beyond); n > 0 {
-		return c.beyond[n-1].last
-	}
-	return c.upTo
-}
+func (k *Knowledge) Last(r ReplicaID) uint64 { return k.of[r].last() }
+
+// LastTime returns the time of the write of r with the counter Last, 0 if it is not known.
+func (k *Knowledge) LastTime(r ReplicaID) Time { return k.of[r].time }
 
 // UpTo returns the counter up to which k covers all writes of r.
 func (k *Knowledge) UpTo(r ReplicaID) uint64 { return k.of[r].upTo }
 
-// Cut makes k no longer cover the writes of r after n.
-func (k *Knowledge) Cut(r ReplicaID, n uint64) {
-	c, ok := k.of[r]
-	if !ok {
-		return
-	}
-	k.spans -= len(c.beyond)
-	c.upTo = min(c.upTo, n)
-	keep := slices.IndexFunc(c.beyond, func(s span) bool { return s.last > n })
-	if keep >= 0 {
-		if s := &c.beyond[keep]; s.first <= n {
-			s.last = n
-			keep++
-		}
-		c.beyond = c.beyond[:keep]
-	}
-	k.spans += len(c.beyond)
-	k.of[r] = c
-	if c.upTo == 0 && len(c.beyond) == 0 {
-		delete(k.of, r)
-	}
-}
+// Fork notes that several replicas went by the id r.
+func (k *Knowledge) Fork(r ReplicaID) { k.merge(r, counters{forked: true}) }
+
+// IsForked reports whether several replicas went by the id r.
+func (k *Knowledge) IsForked(r ReplicaID) bool { return k.of[r].forked }
 
 // Replicas returns the replicas of which k covers any write, sorted.
 func (k *Knowledge) Replicas() []ReplicaID {

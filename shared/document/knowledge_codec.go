@@ -11,14 +11,20 @@ import (
 var ErrKnowledge = errors.New("document: malformed knowledge")
 
 // AppendTo appends the encoding of k to b: the number of replicas, then for each, sorted by id, its 16 bytes, the counter up to
-// which all is covered, the number of spans beyond, and each span as the distance from the end of the one before (at
-// least 2) and its length less one. Numbers are unsigned varints.
+// which all is covered, the time of the last write covered (8 bytes, little endian; 0 if not known; all ones, after a counter of 0 and
+// before no spans, if the id is forked), the number of spans beyond, and
+// each span as the distance from the end of the one before (at least 2) and its length less one. Other numbers are
+// unsigned varints.
 func (k *Knowledge) AppendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(k.of)))
 	for _, r := range k.Replicas() {
 		c := k.of[r]
 		b = append(b, r[:]...)
 		b = binary.AppendUvarint(b, c.upTo)
+		if c.forked {
+			c.time = forkedTime
+		}
+		b = binary.LittleEndian.AppendUint64(b, uint64(c.time))
 		b = binary.AppendUvarint(b, uint64(len(c.beyond)))
 		end := c.upTo
 		for _, s := range c.beyond {
@@ -34,7 +40,7 @@ func (k *Knowledge) AppendTo(b []byte) []byte {
 // within MaxReplicas and MaxSpans; every other input gives an error that matches ErrKnowledge.
 func DecodeKnowledge(b []byte) (k *Knowledge, rest []byte, err error) {
 	d := decoder{b: b}
-	n := d.count(MaxReplicas, 18)
+	n := d.count(MaxReplicas, 26)
 	k = &Knowledge{}
 	if n > 0 {
 		k.of = make(map[ReplicaID]counters, n)
@@ -57,6 +63,8 @@ func DecodeKnowledge(b []byte) (k *Knowledge, rest []byte, err error) {
 	}
 	return k, d.b, nil
 }
+
+const forkedTime = ^Time(0)
 
 type decoder struct {
 	b   []byte
@@ -99,8 +107,18 @@ func (d *decoder) replica() (r ReplicaID) {
 	return r
 }
 
+func (d *decoder) time() Time {
+	if len(d.b) < 8 {
+		d.fail("cut off")
+		return 0
+	}
+	t := binary.LittleEndian.Uint64(d.b)
+	d.b = d.b[8:]
+	return Time(t)
+}
+
 func (d *decoder) counters(limit int) counters {
-	c := counters{upTo: d.uvarint()}
+	c := counters{upTo: d.uvarint(), time: d.time()}
 	n := d.count(limit, 2)
 	if n > 0 {
 		c.beyond = make([]span, n)
@@ -116,13 +134,20 @@ func (d *decoder) counters(limit int) counters {
 		c.beyond[i] = span{first, first + length}
 		end = first + length
 	}
-	if c.upTo == 0 && n == 0 {
-		d.fail("replica without writes")
+	if c.time == forkedTime {
+		c.forked, c.time = true, 0
+	}
+	if c.forked != (c.upTo == 0 && n == 0) {
+		d.fail("replica without writes, or forked and with some")
 	}
 	return c
 }
 
 func (c counters) describe(b *strings.Builder, r ReplicaID) {
+	if c.forked {
+		fmt.Fprintf(b, "%x:forked", r[:3])
+		return
+	}
 	fmt.Fprintf(b, "%x:%d", r[:3], c.upTo)
 	for _, s := range c.beyond {
 		fmt.Fprintf(b, ",%d-%d", s.first, s.last)

@@ -12,6 +12,9 @@ import (
 // dots is what a Knowledge stands for, in full: the oracle.
 type dots map[Dot]bool
 
+// timeOf is when a write was made.
+func timeOf(d Dot) Time { return Time(d.Replica[0])*1000 + Time(d.Counter)*10 }
+
 func (s dots) missing(o dots) (n uint64) {
 	for d := range o {
 		if !s[d] {
@@ -24,7 +27,7 @@ func (s dots) missing(o dots) (n uint64) {
 func (s dots) knowledge() *Knowledge {
 	k := &Knowledge{}
 	for d := range s {
-		k.Add(d)
+		k.Add(d, timeOf(d))
 	}
 	return k
 }
@@ -46,6 +49,9 @@ func check(t *testing.T, k *Knowledge, want dots) {
 			if k.Covers(d) != want[d] {
 				t.Fatalf("%v covers %v: %v, want %v", k, d, k.Covers(d), want[d])
 			}
+		}
+		if n := k.Last(ReplicaID{r}); n > 0 && k.LastTime(ReplicaID{r}) != timeOf(Dot{ReplicaID{r}, n}) {
+			t.Fatalf("%v has %d as the time of the last write of %d", k, k.LastTime(ReplicaID{r}), r)
 		}
 		c := k.of[ReplicaID{r}]
 		spans += len(c.beyond)
@@ -89,9 +95,9 @@ func TestKnowledgeIsTheSetOfItsDots(t *testing.T) {
 			t.Fatalf("seed %d: nothing new, but %v", seed, d)
 		}
 		roundTrip(t, m, both)
-		r, last := ReplicaID{byte(rng.IntN(3))}, uint64(rng.IntN(18))
-		m.Cut(r, last)
-		maps.DeleteFunc(both, func(d Dot, _ bool) bool { return d.Replica == r && d.Counter > last })
+		r := ReplicaID{byte(rng.IntN(3))}
+		m.Fork(r)
+		maps.DeleteFunc(both, func(d Dot, _ bool) bool { return d.Replica == r })
 		check(t, m, both)
 		roundTrip(t, m, both)
 	}
@@ -113,16 +119,23 @@ func roundTrip(t *testing.T, k *Knowledge, want dots) {
 func TestKnowledgeAddUpTo(t *testing.T) {
 	k := &Knowledge{}
 	r := ReplicaID{1}
-	k.Add(Dot{r, 3})
-	k.Add(Dot{r, 6})
+	k.Add(Dot{r, 3}, 30)
+	k.Add(Dot{r, 6}, 60)
 	k.AddUpTo(r, 4)
-	check(t, k, dots{{r, 1}: true, {r, 2}: true, {r, 3}: true, {r, 4}: true, {r, 6}: true})
-	if k.Last(r) != 6 || k.Last(ReplicaID{2}) != 0 {
-		t.Fatalf("last of %v: %d", k, k.Last(r))
+	for n := range uint64(8) {
+		if want := n > 0 && n < 5 || n == 6; k.Covers(Dot{r, n}) != want {
+			t.Fatalf("%v covers %d: %v", k, n, !want)
+		}
+	}
+	if k.Last(r) != 6 || k.LastTime(r) != 60 || k.Last(ReplicaID{2}) != 0 {
+		t.Fatalf("last of %v: %d at %d", k, k.Last(r), k.LastTime(r))
 	}
 	k.AddUpTo(r, 5)
-	if k.String() != "{010000:6}" {
-		t.Fatal(k)
+	if k.String() != "{010000:6}" || k.LastTime(r) != 60 {
+		t.Fatal(k, k.LastTime(r))
+	}
+	if k.AddUpTo(r, 9); k.LastTime(r) != 0 {
+		t.Fatal("time of a write that is not known")
 	}
 }
 
@@ -137,7 +150,7 @@ func TestKnowledgeForgetsTheLatestSpans(t *testing.T) {
 			before = k.Clone()
 			text = before.String()
 		}
-		k.Add(Dot{r, 2 * (i + 1)})
+		k.Add(Dot{r, 2 * (i + 1)}, 0)
 		if before != nil && before.String() != text {
 			t.Fatal("adding changed a clone")
 		}
@@ -154,21 +167,65 @@ func TestKnowledgeForgetsTheLatestSpans(t *testing.T) {
 	}
 }
 
+// Two that know another write by the same name notice, and so does everybody who hears of it.
+func TestKnowledgeOfAForkedReplica(t *testing.T) {
+	r, d := ReplicaID{1}, Dot{ReplicaID{1}, 3}
+	one, other, third := &Knowledge{}, &Knowledge{}, &Knowledge{}
+	for n := range uint64(3) {
+		one.Add(Dot{r, n + 1}, Time(n+1))
+		third.Add(Dot{r, n + 1}, Time(n+1))
+	}
+	other.AddUpTo(r, 2)
+	other.Add(d, 9)
+	if one.CoversAll(other) || other.CoversAll(one) {
+		t.Fatal("nothing is news to the other")
+	}
+	news := other.Since(one)
+	one.Merge(news)
+	if !one.IsForked(r) || one.Covers(d) || one.Covers(Dot{r, 1}) || one.String() != "{010000:forked}" {
+		t.Fatal(one)
+	}
+	if third.CoversAll(one) || one.Missing(third) != 0 || third.Missing(one) != 0 {
+		t.Fatalf("third: %v, misses %d", third, third.Missing(one))
+	}
+	third.Merge(one.Since(third))
+	if !third.IsForked(r) || !third.CoversAll(one) || !one.CoversAll(third) || !one.CoversAll(other) {
+		t.Fatal(third)
+	}
+	one.Add(d, 3)
+	if one.Covers(d) {
+		t.Fatal("covers a write of a forked replica")
+	}
+	own := &Knowledge{}
+	own.Add(d, 3)
+	own.Add(d, 3)
+	own.Add(d, 0)
+	if own.IsForked(r) {
+		t.Fatal("forked by the same write")
+	}
+	if own.Add(d, 4); !own.IsForked(r) {
+		t.Fatal("not forked by another write")
+	}
+}
+
 func TestDecodeKnowledgeRefuses(t *testing.T) {
 	id := func(b byte) string { return string(bytes.Repeat([]byte{b}, 16)) }
+	noTime := string(make([]byte, 8))
 	for name, in := range map[string]string{
+		"cut in time":           "\x01" + id(1) + "\x01" + noTime[:7],
 		"empty":                 "",
 		"count beyond bytes":    "\x05",
 		"count beyond limit":    "\x80\x80\x40",
-		"cut in id":             "\x01" + id(1)[:8] + "\x01\x00        ",
-		"cut in spans":          "\x01" + id(1) + "\x01\x02\x02\x00",
-		"span touches":          "\x01" + id(1) + "\x01\x01\x01\x00",
-		"span runs over":        "\x01" + id(1) + "\x01\x01\x02\xff\xff\xff\xff\xff\xff\xff\x0f",
-		"counter too great":     "\x01" + id(1) + "\x80\x80\x80\x80\x80\x80\x80\x10\x00",
-		"long number":           "\x01" + id(1) + "\x81\x00\x00",
-		"no writes":             "\x01" + id(1) + "\x00\x00",
-		"replica twice":         "\x02" + id(1) + "\x01\x00" + id(1) + "\x01\x00",
-		"replicas out of order": "\x02" + id(2) + "\x01\x00" + id(1) + "\x01\x00",
+		"cut in id":             "\x01" + id(1)[:8] + "                  ",
+		"cut in spans":          "\x01" + id(1) + "\x01" + noTime + "\x02\x02\x00",
+		"span touches":          "\x01" + id(1) + "\x01" + noTime + "\x01\x01\x00",
+		"span runs over":        "\x01" + id(1) + "\x01" + noTime + "\x01\x02\xff\xff\xff\xff\xff\xff\xff\x0f",
+		"counter too great":     "\x01" + id(1) + "\x80\x80\x80\x80\x80\x80\x80\x10" + noTime + "\x00",
+		"long number":           "\x01" + id(1) + "\x81\x00" + noTime + "\x00",
+		"forked, with writes":   "\x01" + id(1) + "\x01" + "\xff\xff\xff\xff\xff\xff\xff\xff" + "\x00",
+		"no writes":             "\x01" + id(1) + "\x00" + noTime + "\x00",
+		"replica twice":         "\x02" + id(1) + "\x01" + noTime + "\x00" + id(1) + "\x01" + noTime + "\x00",
+		"replicas out of order": "\x02" + id(2) + "\x01" + noTime + "\x00" + id(1) + "\x01" + noTime + "\x00",
 	} {
 		if k, _, err := DecodeKnowledge([]byte(in)); !errors.Is(err, ErrKnowledge) {
 			t.Errorf("%s: got %v, %v", name, k, err)
@@ -179,7 +236,9 @@ func TestDecodeKnowledgeRefuses(t *testing.T) {
 func FuzzDecodeKnowledge(f *testing.F) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 8 {
-		f.Add(randomDots(rng).knowledge().AppendTo(nil))
+		k := randomDots(rng).knowledge()
+		k.Fork(ReplicaID{byte(rng.IntN(5))})
+		f.Add(k.AppendTo(nil))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		k, rest, err := DecodeKnowledge(in)
@@ -197,7 +256,7 @@ func BenchmarkKnowledgeAdd(b *testing.B) {
 		b.Run(fmt.Sprint(replicas), func(b *testing.B) {
 			k := &Knowledge{}
 			for i := range b.N {
-				k.Add(Dot{ReplicaID{byte(i % replicas)}, uint64(i/replicas + 1)})
+				k.Add(Dot{ReplicaID{byte(i % replicas)}, uint64(i/replicas + 1)}, 1)
 			}
 		})
 	}

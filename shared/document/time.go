@@ -21,9 +21,11 @@ func TimeOf(wall time.Time) Time {
 	return Time(ms) << logicalBits
 }
 
-// Next returns the time for a new write: the wall clock's, or the one after last, whichever is later. last is the greatest
-// time that the replica has seen or given.
-func (last Time) Next(wall time.Time) Time { return max(TimeOf(wall), last+1) }
+// Next returns the time for a new write: the wall clock's, or one after last, whichever is later. last is the time of the version that the
+// write replaces, 0 for none. With a salt at random for each writer, two writers hardly ever give the same time.
+func (last Time) Next(wall time.Time, salt uint16) Time {
+	return max(TimeOf(wall)+Time(salt), last+1+Time(salt%256))
+}
 
 // Wall returns the millisecond that t names.
 func (t Time) Wall() time.Time { return time.UnixMilli(int64(t >> logicalBits)) }

@@ -125,8 +125,6 @@ func (c *channel) run(ctx context.Context, theirs *protocol.Open) {
 		err, again = nil, 0
 	case errors.Is(err, errEnded):
 		err, again = nil, 0
-	case errors.Is(err, errReplaced):
-		err = nil
 	case c.pool.ctx.Err() != nil:
 		err = nil
 	case errors.Is(err, errRefused):

@@ -167,8 +167,6 @@ func (l *link) take(lane transport.Lane, data []byte) error {
 		return l.opened(f)
 	case *protocol.Close:
 		return l.closed(f)
-	case *protocol.Start:
-		l.route(f.Channel, lane, f, len(data))
 	case *protocol.Pull:
 		l.route(f.Channel, lane, f, len(data))
 	case *protocol.Changes:

@@ -34,6 +34,7 @@ type Mesh struct {
 	wake    func()
 	cancel  context.CancelCauseFunc
 	wg      sync.WaitGroup // the accept loop and the links
+	joins   sync.Mutex     // held while pools come and go, over calls of the network; taken before mu, which no such call is made under
 
 	mu     sync.Mutex // guards the following fields
 	rng    *rand.Rand
@@ -125,10 +126,12 @@ func (m *Mesh) States() (server transport.Event, peers []transport.Event) {
 
 // Close cancels all pools, closes the network and waits until nothing runs any more.
 func (m *Mesh) Close() error {
+	m.joins.Lock()
 	m.mu.Lock()
 	m.closed = true
 	pools := slices.Clone(m.pools)
 	m.mu.Unlock()
+	m.joins.Unlock()
 	for _, p := range pools {
 		p.Cancel()
 	}
@@ -166,21 +169,19 @@ func (m *Mesh) serve(ctx context.Context, conn transport.Conn) {
 
 // add makes p one of the pools, and offers its collection on all links.
 func (m *Mesh) add(p *Pool) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return net.ErrClosed
+	m.joins.Lock()
+	defer m.joins.Unlock()
+	first, err := m.admit(p)
+	if err != nil {
+		return err
 	}
-	for _, o := range m.pools {
-		if o.topic == p.topic && o.coll == p.coll {
-			return fmt.Errorf("collection %q is replicated in topic %q already", p.coll.Name(), p.topic)
-		}
-	}
-	if m.topics[p.topic] == 0 {
+	if first {
 		if err := m.network.Join(p.topic); err != nil {
 			return fmt.Errorf("join topic %q: %w", p.topic, err)
 		}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.topics[p.topic]++
 	if m.turns[p.coll] == nil {
 		m.turns[p.coll] = &replication.Turns{}
@@ -193,27 +194,53 @@ func (m *Mesh) add(p *Pool) error {
 	return nil
 }
 
+// admit returns an error if p cannot be one of the pools, and whether it is the first of its topic.
+func (m *Mesh) admit(p *Pool) (first bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false, net.ErrClosed
+	}
+	for _, o := range m.pools {
+		if o.topic == p.topic && o.coll == p.coll {
+			return false, fmt.Errorf("collection %q is replicated in topic %q already", p.coll.Name(), p.topic)
+		}
+	}
+	return m.topics[p.topic] == 0, nil
+}
+
 // remove takes p out again. Its sessions end by themselves.
 func (m *Mesh) remove(p *Pool) {
+	m.joins.Lock()
+	defer m.joins.Unlock()
+	if last := m.forget(p); !last {
+		return
+	}
+	if err := m.network.Leave(p.topic); err != nil && !errors.Is(err, net.ErrClosed) {
+		m.log.Error("leave topic", "error", err)
+	}
+}
+
+// forget returns whether p was the last of its topic.
+func (m *Mesh) forget(p *Pool) (last bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := slices.Index(m.pools, p)
 	if i < 0 {
-		return
+		return false
 	}
 	m.pools = slices.Delete(m.pools, i, i+1)
 	for l := range m.links {
 		l.withdraw(p)
 	}
-	if m.topics[p.topic]--; m.topics[p.topic] == 0 {
-		delete(m.topics, p.topic)
-		if err := m.network.Leave(p.topic); err != nil && !errors.Is(err, net.ErrClosed) {
-			m.log.Error("leave topic", "error", err)
-		}
-	}
 	if !slices.ContainsFunc(m.pools, func(o *Pool) bool { return o.coll == p.coll }) {
 		delete(m.turns, p.coll)
 	}
+	if m.topics[p.topic]--; m.topics[p.topic] > 0 {
+		return false
+	}
+	delete(m.topics, p.topic)
+	return true
 }
 
 // offered returns the pools that there are.

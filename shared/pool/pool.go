@@ -99,9 +99,6 @@ type Pool struct {
 	wg       sync.WaitGroup // sessions; added to under mu, and not any more once ctx has ended
 }
 
-// errReplaced tells that the same replica came on another connection.
-var errReplaced = errors.New("peer came back on another connection")
-
 // errRefused tells that the application does not want the peer. As long as the connection lasts it is not asked again.
 var errRefused = errors.New("the application refused the peer")
 
@@ -192,13 +189,13 @@ func (p *Pool) Replicas(version document.Dot) int {
 	p.mu.Lock()
 	channels := slices.Clone(p.channels)
 	p.mu.Unlock()
-	n := 0
+	holders := make(map[document.ReplicaID]bool)
 	for _, c := range channels {
 		if s := c.current(); s != nil && s.Knows(version) {
-			n++
+			holders[s.Remote()] = true // which may be connected twice, for a moment, after a reload
 		}
 	}
-	return n
+	return len(holders)
 }
 
 func (p *Pool) await(ctx context.Context, cond func([]Peer) bool) error {
@@ -268,15 +265,9 @@ func (p *Pool) begin() bool {
 	return true
 }
 
-// joined notes a channel that has a session. An older one with the same replica gives way.
+// joined notes a channel that has a session.
 func (p *Pool) joined(c *channel) {
-	remote := c.current().Remote()
 	p.mu.Lock()
-	for _, o := range p.channels {
-		if s := o.current(); s != nil && s.Remote() == remote && o.link != c.link {
-			o.stop(errReplaced)
-		}
-	}
 	p.channels = append(p.channels, c)
 	p.mu.Unlock()
 	p.changed()

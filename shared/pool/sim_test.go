@@ -23,9 +23,13 @@ func TestSimulation(t *testing.T) {
 	ran := 0
 	for seed := *simFrom; seed < *simFrom+uint64(*simSeeds); seed++ {
 		p := newPlan(seed)
-		ran++
-		if faults := simulate(t, p, *simTrace); len(faults) > 0 {
-			p = shrink(t, p)
+		if ran++; *simTrace {
+			simulate(t, p, true)
+		}
+		if faults := simulate(t, p, false); len(faults) > 0 {
+			if p = shrink(t, p); *simTrace {
+				simulate(t, p, true)
+			}
 			t.Errorf("seed %d: %s\n\nshrunken to\n%s\nreplay: go test ./shared/pool -run Simulation -sim.from %d -sim.seeds 1 -sim.trace",
 				seed, strings.Join(faults, "\n"), p, seed)
 			break

@@ -30,6 +30,7 @@ type simConfig struct {
 	latency time.Duration // of a commit
 	skew    time.Duration // of its clock
 	batch   int           // documents in a frame, 0 for no bound
+	compact time.Duration // how soon the log is compacted
 }
 
 // step is one thing that happens.
@@ -72,6 +73,7 @@ func newSimConfig(rng *rand.Rand) simConfig {
 		native:  rng.IntN(3) == 0,
 		latency: time.Duration(rng.IntN(8)) * time.Millisecond,
 		batch:   rng.IntN(4),
+		compact: time.Duration(50<<rng.IntN(6)) * time.Millisecond,
 	}
 	if c.native {
 		c.tabs = 1
@@ -116,13 +118,13 @@ func (p *plan) newStep(rng *rand.Rand) step {
 	}
 	kinds := []string{
 		"write", "write", "write", "write", "write", "remove", "burst", "all", "mend", "mend", "mend", "mend all",
-		"sever", "sever", "fuse", "restart", "restart", "backup", "restore", "copy",
+		"sever", "sever", "fuse", "restart", "restart", "backup", "restore", "copy", "damage",
 	}
 	s.kind = kinds[rng.IntN(len(kinds))]
 	switch s.kind {
 	case "mend", "sever":
 		s.a, s.b = l[0], l[1]
-	case "fuse", "all", "copy":
+	case "fuse", "all", "copy", "damage":
 		if rng.IntN(3) > 0 {
 			s.kind = "write"
 		}

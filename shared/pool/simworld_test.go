@@ -16,6 +16,7 @@ import (
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/protocol"
 	"github.com/shoaldb/shoal/shared/replication"
+	"github.com/shoaldb/shoal/shared/store"
 	"github.com/shoaldb/shoal/shared/store/memlog"
 	"github.com/shoaldb/shoal/shared/transport/memnet"
 	"github.com/tidwall/gjson"
@@ -30,6 +31,7 @@ type world struct {
 	trace    func(format string, args ...any)
 	start    time.Time
 	backups  bool // a replica was put back, or copied: dots may name two writes
+	damaged  bool // a replica lost writes that maybe nobody else had
 
 	mu      sync.Mutex                      // guards the following fields
 	history map[document.Dot]document.Entry // every write there ever was
@@ -152,6 +154,8 @@ func (w *world) step(s step) {
 		r.save()
 	case "restore":
 		r.putBack()
+	case "damage":
+		r.damage(s.n)
 	case "copy":
 		r.copyTo(w.replicas[(s.a+1+s.n)%len(w.replicas)])
 	}
@@ -201,9 +205,10 @@ func (r *simReplica) openTab(rng *rand.Rand) (*collection.Collection, error) {
 		return nil, err
 	}
 	o := &collection.Options{
-		Rand:    seededReader{rng},
-		FreshID: r.native,
-		Now:     func() time.Time { return time.Now().Add(r.skew) },
+		Rand:         seededReader{rng},
+		FreshID:      r.native,
+		CompactAfter: r.compact,
+		Now:          func() time.Time { return time.Now().Add(r.skew) },
 	}
 	if r.w.plan.merging {
 		o.Handler = tangled{}
@@ -212,8 +217,23 @@ func (r *simReplica) openTab(rng *rand.Rand) (*collection.Collection, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.View(r.w.note)
-	c.Subscribe(func([]collection.Change) { c.View(r.w.note) })
+	var id document.ReplicaID
+	c.View(func(v collection.View) {
+		id = v.Replica()
+		r.w.note(v)
+	})
+	c.Subscribe(func(changes []collection.Change) {
+		for _, ch := range changes {
+			r.w.trace("%s holds %v of %s", r.name, ch.After.Dot, ch.After.ID)
+		}
+		c.View(func(v collection.View) {
+			r.w.note(v)
+			if v.Replica() != id {
+				r.w.trace("%s was %v, is %v", r.name, id, v.Replica())
+				id = v.Replica()
+			}
+		})
+	})
 	return c, nil
 }
 
@@ -264,12 +284,10 @@ func (r *simReplica) kill() {
 	r.tabs = nil
 }
 
-// save makes a backup. Of a browser's data nobody makes one while it is connected.
+// save makes a backup.
 func (r *simReplica) save() {
-	if r.native || !r.up || len(r.pool.Peers()) == 0 {
-		r.backup, r.saved = r.disk.Copy(), r.life
-		r.life++
-	}
+	r.backup, r.saved = r.disk.Copy(), r.life
+	r.life++
 }
 
 // putBack puts the replica back to its backup.
@@ -287,7 +305,7 @@ func (r *simReplica) putBack() {
 
 // copyTo makes another replica one with the same data, and the same id, in the place of what it was.
 func (r *simReplica) copyTo(q *simReplica) {
-	if q == r || !r.native || !q.native {
+	if q == r {
 		return
 	}
 	r.w.backups = true
@@ -298,6 +316,18 @@ func (r *simReplica) copyTo(q *simReplica) {
 	q.saved = -1
 	r.w.forget(q)
 	q.open()
+}
+
+// damage turns a bit of the replica's log while it is down.
+func (r *simReplica) damage(n int) {
+	r.kill()
+	if r.disk.Flip("todos", store.Position(1+n*7), 100+n*13) {
+		r.w.damaged = true
+		r.saved = -1
+		r.life++
+		r.w.forget(r)
+	}
+	r.open()
 }
 
 // forget takes out of acked what r wrote after its backup, unless another replica has it: it is lost for good.
@@ -435,7 +465,7 @@ func (w *world) checkLost() {
 				w.fault("a write of %s to %q at %d is lost: all hold %+v", a.by.name, a.id, a.time, e)
 			}
 		}
-		if w.backups {
+		if w.backups || w.damaged {
 			return
 		}
 		for d, h := range history {

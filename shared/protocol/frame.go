@@ -30,7 +30,7 @@ const (
 // ErrFrame tells that bytes are no frame.
 var ErrFrame = errors.New("protocol: malformed frame")
 
-// Frame is one message between two replicas: one of Hello, Open, Start, Pull, Changes, Close.
+// Frame is one message between two replicas: one of Hello, Open, Pull, Changes, Close.
 type Frame interface {
 	// AppendTo appends the encoding to b.
 	AppendTo(b []byte) []byte
@@ -41,32 +41,13 @@ type Frame interface {
 // it sends.
 type Channel uint32
 
-// Mark is what a replica recognises itself by: see Start. The zero Mark is none.
-type Mark struct {
-	Count  uint64 // how many were given to this peer, this one included
-	Random [8]byte
-}
-
-// AppendTo appends the encoding of m to b: the count as an unsigned varint and the random bytes.
-func (m Mark) AppendTo(b []byte) []byte {
-	return append(binary.AppendUvarint(b, m.Count), m.Random[:]...)
-}
-
-// DecodeMark reads a Mark from the start of b and returns what follows it.
-func DecodeMark(b []byte) (Mark, []byte, error) {
-	r := frameReader{b: b}
-	m := r.mark()
-	return m, r.b, r.err
-}
-
 // The frame types.
 const (
 	typeHello   = 1
 	typeOpen    = 2
-	typeStart   = 3
-	typePull    = 4
-	typeChanges = 5
-	typeClose   = 6
+	typePull    = 3
+	typeChanges = 4
+	typeClose   = 5
 )
 
 // Hello is the first frame of each side.
@@ -87,20 +68,10 @@ type Open struct {
 	Known         *document.Knowledge
 }
 
-// Start is the first frame of a session. A replica gives every other one a mark in each session, the next one once the last is
-// known to be stored, and is shown it in the session after. A replica that is shown a mark that it did not give, or is given one further on than the next,
-// is itself a copy of another, or was put back to an older state; see docs/protocol.md.
-type Start struct {
-	Channel Channel
-	Shown   Mark // what the receiver gave in the last session; zero for none
-	Given   Mark // to be shown in the next
-}
-
-// Pull asks for a walk of the sender's log, from a position on, that leaves out what is known.
+// Pull asks for a walk of the other side's log that leaves out what is known.
 type Pull struct {
 	Channel  Channel
 	Known    *document.Knowledge
-	From     uint64
 	MaxBatch uint32 // entries in one Changes at most; 0 for no bound
 }
 
@@ -114,6 +85,12 @@ const (
 	ClaimAll        // all of the sender's knowledge on this lane
 )
 
+// Beaten is a write that another has beaten.
+type Beaten struct {
+	Dot  document.Dot
+	Time document.Time
+}
+
 // Changes brings entries, knowledge, or both.
 type Changes struct {
 	Channel   Channel
@@ -121,9 +98,8 @@ type Changes struct {
 	End       bool                // the walk has reached the end of the log
 	Seen      *document.Knowledge // added to what the sender told on this lane before, it is what it knew when it read Entries
 	First     uint64              // in the sender's log, of the first entry
-	UpTo      uint64              // the sender's log is through up to before this position; 0 says nothing
 	Remaining uint64              // entries still to come in this walk, about
-	Beaten    []document.Dot      // writes that these entries have beaten, which were never sent
+	Beaten    []Beaten            // writes that these entries have beaten, which were never sent
 	Entries   []block.Placed
 }
 
@@ -146,8 +122,6 @@ func Decode(b []byte) (Frame, error) {
 		f = &Hello{}
 	case typeOpen:
 		f = &Open{}
-	case typeStart:
-		f = &Start{}
 	case typePull:
 		f = &Pull{}
 	case typeChanges:
@@ -210,30 +184,15 @@ func (f *Open) decode(r *frameReader) {
 }
 
 // AppendTo implements Frame.
-func (f *Start) AppendTo(b []byte) []byte {
-	b = append(b, typeStart)
-	b = binary.AppendUvarint(b, uint64(f.Channel))
-	return f.Given.AppendTo(f.Shown.AppendTo(b))
-}
-
-func (f *Start) decode(r *frameReader) {
-	f.Channel = r.channel()
-	f.Shown = r.mark()
-	f.Given = r.mark()
-}
-
-// AppendTo implements Frame.
 func (f *Pull) AppendTo(b []byte) []byte {
 	b = append(b, typePull)
 	b = binary.AppendUvarint(b, uint64(f.Channel))
-	b = binary.AppendUvarint(b, f.From)
 	b = binary.AppendUvarint(b, uint64(f.MaxBatch))
 	return f.Known.AppendTo(b)
 }
 
 func (f *Pull) decode(r *frameReader) {
 	f.Channel = r.channel()
-	f.From = r.position()
 	f.MaxBatch = r.uint32()
 	f.Known = r.knowledge()
 }
@@ -243,13 +202,13 @@ func (f *Changes) AppendTo(b []byte) []byte {
 	b = append(b, typeChanges)
 	b = binary.AppendUvarint(b, uint64(f.Channel))
 	b = append(b, byte(f.Claim)<<1|flags(f.End, false))
-	b = binary.AppendUvarint(b, f.UpTo)
 	b = binary.AppendUvarint(b, f.Remaining)
 	b = f.Seen.AppendTo(b)
 	b = binary.AppendUvarint(b, uint64(len(f.Beaten)))
-	for _, d := range f.Beaten {
-		b = append(b, d.Replica[:]...)
-		b = binary.AppendUvarint(b, d.Counter)
+	for _, w := range f.Beaten {
+		b = append(b, w.Dot.Replica[:]...)
+		b = binary.AppendUvarint(b, w.Dot.Counter)
+		b = binary.LittleEndian.AppendUint64(b, uint64(w.Time))
 	}
 	if len(f.Entries) > 0 {
 		b = binary.AppendUvarint(b, f.First)
@@ -265,12 +224,11 @@ func (f *Changes) decode(r *frameReader) {
 	if f.Claim > ClaimAll {
 		r.fail("unknown claim")
 	}
-	f.UpTo = r.position()
 	f.Remaining = r.uvarint()
 	f.Seen = r.knowledge()
-	f.Beaten = make([]document.Dot, r.count(MaxBeaten, 17))
+	f.Beaten = make([]Beaten, r.count(MaxBeaten, 25))
 	for i := range f.Beaten {
-		f.Beaten[i] = r.dot()
+		f.Beaten[i] = Beaten{r.dot(), document.Time(binary.LittleEndian.Uint64(r.take(8)))}
 	}
 	if len(r.b) > 0 {
 		f.First = r.position()

@@ -63,15 +63,6 @@ func (r *frameReader) channel() Channel {
 	return c
 }
 
-func (r *frameReader) mark() (m Mark) {
-	m.Count = r.uvarint()
-	copy(m.Random[:], r.take(len(m.Random)))
-	if m.Count > 1<<53 {
-		r.fail("count too great")
-	}
-	return m
-}
-
 // count reads a number of things, at most limit, of at least size bytes each.
 func (r *frameReader) count(limit, size int) int {
 	n := r.uvarint()

@@ -24,7 +24,7 @@ func replica(b byte) (r document.ReplicaID) {
 func goldenFrames() map[string]Frame {
 	known := &document.Knowledge{}
 	known.AddUpTo(replica(0xaa), 300)
-	known.Add(document.Dot{Replica: replica(0xbb), Counter: 7})
+	known.Add(document.Dot{Replica: replica(0xbb), Counter: 7}, 1<<56+9)
 	return map[string]Frame{
 		"hello": &Hello{MinVersion: 1, MaxVersion: 3, Nonce: [16]byte(replica(0x11))},
 		"open": &Open{
@@ -32,17 +32,16 @@ func goldenFrames() map[string]Frame {
 			Collection: "todos", Replica: replica(0xaa), SchemaVersion: 2, SchemaHash: [32]byte{1, 2, 3},
 			Pulls: true, Known: known,
 		},
-		"start": &Start{Channel: 1, Shown: Mark{300, [8]byte{0x33}}, Given: Mark{301, [8]byte{0x44, 7: 0x55}}},
-		"pull":  &Pull{Channel: 1, Known: known, From: 12, MaxBatch: 500},
+		"pull": &Pull{Channel: 1, Known: known, MaxBatch: 500},
 		"changes": &Changes{
-			Channel: 300, Claim: ClaimAll, End: true, Seen: known, First: 40, UpTo: 43, Remaining: 5,
-			Beaten: []document.Dot{{Replica: replica(0xcc), Counter: 9}},
+			Channel: 300, Claim: ClaimAll, End: true, Seen: known, First: 40, Remaining: 5,
+			Beaten: []Beaten{{document.Dot{Replica: replica(0xcc), Counter: 9}, 1<<56 + 1}},
 			Entries: []block.Placed{
 				{Entry: document.Entry{ID: "t1", Dot: document.Dot{Replica: replica(0xaa), Counter: 300}, Time: 1 << 56, Body: []byte(`{"id":"t1"}`)}},
 				{Entry: document.Entry{ID: "t2", Dot: document.Dot{Replica: replica(0xbb), Counter: 7}, Base: document.Dot{Replica: replica(0xaa), Counter: 2}, Time: 1<<56 + 9, Deleted: true}, Offset: 2},
 			},
 		},
-		"changes-knowledge": &Changes{Channel: 1, Claim: ClaimOwn, Seen: known, Beaten: []document.Dot{}},
+		"changes-knowledge": &Changes{Channel: 1, Claim: ClaimOwn, Seen: known, Beaten: []Beaten{}},
 		"close":             &Close{Channel: 1, Fault: FaultSchema, Text: "schema of \"todos\" differs"},
 		"close-connection":  &Close{},
 	}
@@ -101,7 +100,7 @@ func TestDamagedFrames(t *testing.T) {
 			t.Errorf("%s with a byte more: %v", name, err)
 		}
 	}
-	for _, in := range []string{"", "\x00", "\x07", "\x01\x02\x01" + strings.Repeat("x", 16), "\x03\x00" + strings.Repeat("x", 18)} {
+	for _, in := range []string{"", "\x00", "\x06", "\x01\x02\x01" + strings.Repeat("x", 16), "\x03\x00\x00\x00"} {
 		if _, err := Decode([]byte(in)); !errors.Is(err, ErrFrame) {
 			t.Errorf("%q: %v", in, err)
 		}

@@ -14,9 +14,7 @@ import (
 
 // receiver is what a session has taken from its peer.
 type receiver struct {
-	met       bool                       // the peer's Start has come and was good
-	confirmed bool                       // the peer has gone on after that
-	seen      [lanes]*document.Knowledge // what the peer told on each lane; never changed, only replaced
+	seen [lanes]*document.Knowledge // what the peer told on each lane; never changed, only replaced
 
 	pulling   bool                      // a Pull was sent, the end of the walk has not come
 	complete  bool                      // a walk has reached the end: claims count
@@ -41,9 +39,6 @@ type Received struct {
 // together. An error is the peer's fault if it matches protocol.FaultError or protocol.ErrFrame. If it matches
 // collection.ErrIdentity both sides have to open anew.
 func (s *Session) Receive(ctx context.Context, now time.Time, frames ...Received) error {
-	if err := s.confirm(ctx, frames); err != nil {
-		return err
-	}
 	for len(frames) > 0 {
 		n := 0
 		for n < len(frames) && isChanges(frames[n].Frame) {
@@ -56,7 +51,11 @@ func (s *Session) Receive(ctx context.Context, now time.Time, frames ...Received
 			frames = frames[n:]
 			continue
 		}
-		if err := s.control(ctx, frames[0].Frame); err != nil {
+		p, ok := frames[0].Frame.(*protocol.Pull)
+		if !ok {
+			return protocol.Faultf(protocol.FaultFrame, "frame %T within a session", frames[0].Frame)
+		}
+		if err := s.takePull(ctx, p); err != nil {
 			return err
 		}
 		frames = frames[1:]
@@ -64,59 +63,19 @@ func (s *Session) Receive(ctx context.Context, now time.Time, frames ...Received
 	return nil
 }
 
-// confirm notes that the peer has stored its mark when it sends anything after its Start.
-func (s *Session) confirm(ctx context.Context, frames []Received) error {
-	s.mu.Lock()
-	due := !s.recv.confirmed && (s.recv.met || len(frames) > 1)
-	s.recv.confirmed = s.recv.confirmed || due
-	s.mu.Unlock()
-	if !due {
-		return nil
-	}
-	return s.coll.Confirm(ctx, s.cfg.Own.Replica, s.remote)
-}
-
 func isChanges(f protocol.Frame) bool {
 	_, ok := f.(*protocol.Changes)
 	return ok
 }
 
-func (s *Session) control(ctx context.Context, f protocol.Frame) error {
-	switch f := f.(type) {
-	case *protocol.Start:
-		return s.takeStart(ctx, f)
-	case *protocol.Pull:
-		return s.takePull(f)
-	default:
-		return protocol.Faultf(protocol.FaultFrame, "frame %T within a session", f)
-	}
-}
-
-func (s *Session) takeStart(ctx context.Context, f *protocol.Start) error {
-	if s.isMet() {
-		return protocol.Faultf(protocol.FaultFrame, "second Start")
-	}
-	if err := s.coll.Met(ctx, s.cfg.Own.Replica, s.remote, f.Shown, f.Given); err != nil {
+func (s *Session) takePull(ctx context.Context, f *protocol.Pull) error {
+	if err := s.coll.Recognise(ctx, f.Known); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.recv.met = true
-	s.mu.Unlock()
-	s.cfg.Wake()
-	return nil
-}
-
-func (s *Session) isMet() bool {
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.recv.met
-}
-
-func (s *Session) takePull(f *protocol.Pull) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.recv.met || !s.send.on {
-		return protocol.Faultf(protocol.FaultFrame, "Pull before Start, or of what is not pushed")
+	if !s.send.on {
+		return protocol.Faultf(protocol.FaultFrame, "Pull of what this side does not push")
 	}
 	if err := s.hear(f.Known); err != nil {
 		return err
@@ -184,8 +143,6 @@ func (s *Session) incoming(lane Lane, f *protocol.Changes) (*collection.Incoming
 	defer s.mu.Unlock()
 	rcv := &s.recv
 	switch {
-	case !rcv.met:
-		return nil, protocol.Faultf(protocol.FaultFrame, "Changes before Start")
 	case s.cfg.Pull == nil && len(f.Entries) > 0:
 		return nil, protocol.Faultf(protocol.FaultFrame, "entries, which this side does not pull")
 	case f.End && (lane != Bulk || !rcv.pulling):
@@ -199,7 +156,7 @@ func (s *Session) incoming(lane Lane, f *protocol.Changes) (*collection.Incoming
 		k.Merge(f.Seen)
 		rcv.seen[lane] = k
 	}
-	in := &collection.Incoming{Beaten: f.Beaten, Seen: rcv.seen[lane], From: s.remote}
+	in := &collection.Incoming{Beaten: f.Beaten, Seen: rcv.seen[lane]}
 	if lane == Bulk {
 		rcv.takeBulk(f, in)
 	} else {
@@ -216,12 +173,11 @@ func (rcv *receiver) takeBulk(f *protocol.Changes, in *collection.Incoming) {
 	for i := range f.Entries {
 		e := &f.Entries[i]
 		if rcv.live[e.ID] > store.Position(f.First)+store.Position(e.Offset) {
-			in.Beaten = append(in.Beaten, e.Dot)
+			in.Beaten = append(in.Beaten, protocol.Beaten{Dot: e.Dot, Time: e.Time})
 			continue
 		}
 		in.Entries = append(in.Entries, e.Entry)
 	}
-	in.Cursor = store.Position(f.UpTo)
 	rcv.received += uint64(len(f.Entries))
 	rcv.remaining = f.Remaining
 	if f.End {
@@ -236,9 +192,6 @@ func (rcv *receiver) takeLive(f *protocol.Changes, in *collection.Incoming) {
 			rcv.live[e.ID] = max(rcv.live[e.ID], store.Position(f.First)+store.Position(e.Offset))
 		}
 		in.Entries = append(in.Entries, e.Entry)
-	}
-	if rcv.complete && f.Claim == protocol.ClaimAll {
-		in.Cursor = store.Position(f.UpTo)
 	}
 }
 
@@ -303,7 +256,6 @@ func (s *Session) pull(v collection.View, now time.Time) (*protocol.Pull, time.T
 	return &protocol.Pull{
 		Channel:  s.cfg.Channel,
 		Known:    v.Known(),
-		From:     uint64(v.Cursor(s.remote)),
 		MaxBatch: uint32(s.cfg.Pull.BatchSize),
 	}, time.Time{}
 }

@@ -14,13 +14,12 @@ import (
 
 // sender is what a session knows of what its peer has, and what is to be sent.
 type sender struct {
-	s     *Session
-	on    bool                       // this side pushes and the other pulls
-	start *protocol.Start            // until it is sent
-	told  *document.Knowledge        // what the peer has said to know; never changed, only replaced
-	lane  [lanes]*document.Knowledge // what was told on each
-	last  *document.Knowledge        // own knowledge when lane[Live] was last brought up to it
-	tell  time.Time                  // when to tell knowledge that has grown; zero: it has not
+	s    *Session
+	on   bool                       // this side pushes and the other pulls
+	told *document.Knowledge        // what the peer has said to know; never changed, only replaced
+	lane [lanes]*document.Knowledge // what was told on each
+	last *document.Knowledge        // own knowledge when lane[Live] was last brought up to it
+	tell time.Time                  // when to tell knowledge that has grown; zero: it has not
 
 	cursor  store.Position // entries before it were looked at
 	pending map[string]*pending
@@ -38,7 +37,7 @@ type sender struct {
 
 // pending is a document whose current version is still to be sent on the live lane.
 type pending struct {
-	dots   []document.Dot // of the versions since the last that was sent
+	writes []protocol.Beaten // the versions since the last that was sent
 	urgent bool
 }
 
@@ -47,11 +46,10 @@ type held struct {
 	id  string
 }
 
-func newSender(s *Session, start *protocol.Start) sender {
+func newSender(s *Session) sender {
 	snd := sender{
 		s:       s,
 		on:      s.cfg.Push != nil && s.cfg.Remote.Pulls,
-		start:   start,
 		told:    s.cfg.Remote.Known,
 		pending: make(map[string]*pending),
 		claimed: &document.Knowledge{},
@@ -69,14 +67,6 @@ func newSender(s *Session, start *protocol.Start) sender {
 // nextLive returns the next frame for the live lane, or when there may be one.
 func (s *Session) nextLive(v collection.View, now time.Time) (protocol.Frame, time.Time) {
 	snd := &s.send
-	if snd.start != nil {
-		f := snd.start
-		snd.start = nil
-		return f, time.Time{}
-	}
-	if !s.recv.met {
-		return nil, time.Time{}
-	}
 	pull, again := s.pull(v, now)
 	if pull != nil {
 		return pull, time.Time{}
@@ -110,7 +100,6 @@ func (snd *sender) live(v collection.View, now time.Time) (*protocol.Changes, ti
 	f.Seen = snd.tellOn(Live, v.Known())
 	snd.last, snd.tell = v.Known(), time.Time{}
 	if claim == protocol.ClaimAll {
-		snd.through(f, v.Tail())
 		snd.claimed, snd.ownGap = v.Known(), false
 	}
 	return f, time.Time{}
@@ -162,7 +151,7 @@ func (snd *sender) note(p collection.Placed, mine bool, due time.Time) {
 			snd.later = append(snd.later, held{due, p.ID})
 		}
 	}
-	w.dots = append(w.dots, p.Dot)
+	w.writes = append(w.writes, protocol.Beaten{Dot: p.Dot, Time: p.Time})
 	snd.swept = false
 	if mine && !w.urgent {
 		w.urgent = true
@@ -203,7 +192,7 @@ func (snd *sender) offer(b *batch, v collection.View, id string) bool {
 		return false
 	}
 	v.Sent(id)
-	b.beaten(w.dots, e.Dot, snd.told)
+	b.beaten(w.writes, e.Dot, snd.told)
 	delete(snd.pending, id)
 	return true
 }
@@ -276,11 +265,11 @@ func (b *batch) add(e *document.Entry, pos store.Position, most int) bool {
 	return true
 }
 
-// beaten notes dots, all but that of the version sent and those that the peer knows.
-func (b *batch) beaten(dots []document.Dot, sent document.Dot, told *document.Knowledge) {
-	for _, d := range dots {
-		if d != sent && !told.Covers(d) && len(b.f.Beaten) < protocol.MaxBeaten {
-			b.f.Beaten = append(b.f.Beaten, d)
+// beaten notes writes, all but that of the version sent and those that the peer knows.
+func (b *batch) beaten(writes []protocol.Beaten, sent document.Dot, told *document.Knowledge) {
+	for _, w := range writes {
+		if w.Dot != sent && !told.Covers(w.Dot) && len(b.f.Beaten) < protocol.MaxBeaten {
+			b.f.Beaten = append(b.f.Beaten, w)
 		}
 	}
 }

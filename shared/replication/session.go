@@ -42,9 +42,8 @@ type Modifier func(ctx context.Context, doc collection.Document) (modified colle
 type Direction struct {
 	// BatchSize is how many documents one frame of a walk has at most. Default: as many as fit into block.Target bytes.
 	BatchSize int
-	// Modifier changes or stops documents. What Push stopped is offered again in the next session, what Pull stopped when it
-	// has changed. With a modifier there are no claims in this
-	// direction, so that conflicts between more than two replicas may be found where there are none.
+	// Modifier changes or stops documents. What was stopped is offered again in the next session. With a modifier there are no
+	// claims in this direction, so that conflicts between more than two replicas may be found where there are none.
 	Modifier Modifier
 }
 
@@ -92,14 +91,11 @@ func New(ctx context.Context, cfg Config) (*Session, error) {
 	if err := s.coll.Recognise(ctx, cfg.Remote.Known); err != nil {
 		return nil, err
 	}
-	shown, given, err := s.coll.Meet(ctx, cfg.Own.Replica, s.remote)
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	if s.unshare, err = s.coll.Share(ctx); err != nil {
 		return nil, err
 	}
-	s.send = newSender(s, &protocol.Start{Channel: cfg.Channel, Shown: shown, Given: given})
+	s.send = newSender(s)
 	s.recv = newReceiver(s)
 	s.stop = s.coll.Subscribe(func([]collection.Change) { cfg.Wake() })
 	cfg.Wake()
@@ -111,11 +107,9 @@ func (s *Session) Close() {
 	s.stop()
 	s.cfg.Turns.leave(s)
 	s.mu.Lock()
-	told, met := s.send.told, s.recv.met
+	told := s.send.told
 	s.mu.Unlock()
-	if met {
-		s.coll.Part(s.remote, told)
-	}
+	s.coll.Part(s.remote, told)
 	s.unshare()
 }
 

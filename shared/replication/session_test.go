@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,7 +39,7 @@ func full() scriptOptions {
 	return scriptOptions{pull: &Direction{}, push: &Direction{}, remote: protocol.Open{Pulls: true, Pushes: true}}
 }
 
-// newScript makes a session up to after its Start, and that of the peer.
+// newScript makes a session.
 func newScript(t *testing.T, o scriptOptions) *script {
 	t.Helper()
 	x := &script{t: t, remote: document.ReplicaID{9}, known: &document.Knowledge{}, now: time.Now()}
@@ -61,16 +62,6 @@ func newScript(t *testing.T, o scriptOptions) *script {
 		t.Fatal(err)
 	}
 	t.Cleanup(x.s.Close)
-	if _, ok := x.next(Live).(*protocol.Start); !ok {
-		t.Fatal("does not begin with Start")
-	}
-	return x
-}
-
-// started takes the peer's Start.
-func (x *script) started() *script {
-	x.t.Helper()
-	x.receive(Live, &protocol.Start{Channel: 2, Given: protocol.Mark{Count: 1}})
 	return x
 }
 
@@ -129,7 +120,7 @@ func (x *script) changes(lane Lane) *protocol.Changes {
 // write makes a version of the peer's, or of another replica.
 func (x *script) write(by document.ReplicaID, n uint64, id string) block.Placed {
 	e := document.Entry{ID: id, Dot: document.Dot{Replica: by, Counter: n}, Time: document.TimeOf(x.now) + document.Time(n), Body: fmt.Appendf(nil, `{"id":%q}`, id)}
-	x.known.Add(e.Dot)
+	x.known.Add(e.Dot, e.Time)
 	return block.Placed{Entry: e}
 }
 
@@ -138,7 +129,7 @@ func (x *script) frame(es ...block.Placed) *protocol.Changes {
 	for i := range es {
 		es[i].Offset = uint32(i)
 	}
-	return &protocol.Changes{Channel: 2, Seen: x.known.Clone(), First: 100, UpTo: 100 + uint64(len(es)), Entries: es}
+	return &protocol.Changes{Channel: 2, Seen: x.known.Clone(), First: 100, Entries: es}
 }
 
 func (x *script) knows(by document.ReplicaID, n uint64) (ok bool) {
@@ -166,27 +157,17 @@ var third = document.ReplicaID{7}
 
 func TestFramesOutOfPlace(t *testing.T) {
 	for name, test := range map[string]func(t *testing.T){
-		"Changes before Start": func(t *testing.T) {
-			x := newScript(t, full())
-			x.refused(Live, x.frame(x.write(x.remote, 1, "1")), protocol.FaultFrame)
-		},
-		"Pull before Start": func(t *testing.T) {
-			newScript(t, full()).refused(Live, &protocol.Pull{Channel: 2, Known: &document.Knowledge{}}, protocol.FaultFrame)
-		},
-		"second Start": func(t *testing.T) {
-			newScript(t, full()).started().refused(Live, &protocol.Start{Channel: 2, Given: protocol.Mark{Count: 2}}, protocol.FaultFrame)
-		},
 		"Hello within a session": func(t *testing.T) {
-			newScript(t, full()).started().refused(Live, &protocol.Hello{}, protocol.FaultFrame)
+			newScript(t, full()).refused(Live, &protocol.Hello{}, protocol.FaultFrame)
 		},
 		"end of a walk that was not asked for": func(t *testing.T) {
-			x := newScript(t, full()).started()
+			x := newScript(t, full())
 			f := x.frame()
 			f.End = true
 			x.refused(Bulk, f, protocol.FaultFrame)
 		},
 		"end of a walk on the live lane": func(t *testing.T) {
-			x := newScript(t, full()).started()
+			x := newScript(t, full())
 			x.next(Live) // the Pull
 			f := x.frame()
 			f.End = true
@@ -195,28 +176,28 @@ func TestFramesOutOfPlace(t *testing.T) {
 		"entries that are not pulled": func(t *testing.T) {
 			o := full()
 			o.pull = nil
-			x := newScript(t, o).started()
+			x := newScript(t, o)
 			x.refused(Live, x.frame(x.write(x.remote, 1, "1")), protocol.FaultFrame)
 		},
 		"Pull of what is not pushed": func(t *testing.T) {
 			o := full()
 			o.push = nil
-			newScript(t, o).started().refused(Live, &protocol.Pull{Channel: 2, Known: &document.Knowledge{}}, protocol.FaultFrame)
+			newScript(t, o).refused(Live, &protocol.Pull{Channel: 2, Known: &document.Knowledge{}}, protocol.FaultFrame)
 		},
 		"write from the future": func(t *testing.T) {
-			x := newScript(t, full()).started()
+			x := newScript(t, full())
 			e := x.write(x.remote, 1, "1")
 			e.Time = document.TimeOf(x.now.Add(time.Hour))
 			x.refused(Live, x.frame(e), protocol.FaultClock)
 		},
 		"document that is none": func(t *testing.T) {
-			x := newScript(t, full()).started()
+			x := newScript(t, full())
 			e := x.write(x.remote, 1, "1")
 			e.Body = []byte(`{"id":"2"}`)
 			x.refused(Live, x.frame(x.write(x.remote, 2, "2"), e), protocol.FaultDocument)
 		},
 		"knowledge of too many replicas": func(t *testing.T) {
-			x := newScript(t, full()).started()
+			x := newScript(t, full())
 			for part := range 2 {
 				k := &document.Knowledge{}
 				for i := range document.MaxReplicas - 10 {
@@ -239,7 +220,7 @@ func TestFramesOutOfPlace(t *testing.T) {
 func TestRepeatedAndReorderedFrames(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		x := newScript(t, full()).started()
+		x := newScript(t, full())
 		x.next(Live) // the Pull
 		var frames []*protocol.Changes
 		newest := map[string]document.Dot{}
@@ -283,14 +264,14 @@ func TestClaims(t *testing.T) {
 		return d, false, nil
 	}
 	t.Run("at the end of the walk", func(t *testing.T) {
-		x := newScript(t, full()).started()
+		x := newScript(t, full())
 		x.next(Live)
 		if !claimed(x, Bulk, protocol.ClaimAll, true) {
 			t.Error("not taken")
 		}
 	})
 	t.Run("during the walk", func(t *testing.T) {
-		x := newScript(t, full()).started()
+		x := newScript(t, full())
 		x.next(Live)
 		if claimed(x, Live, protocol.ClaimAll, false) {
 			t.Error("taken before the end of the walk")
@@ -303,7 +284,7 @@ func TestClaims(t *testing.T) {
 		}
 	})
 	t.Run("of own writes", func(t *testing.T) {
-		x := newScript(t, full()).started()
+		x := newScript(t, full())
 		x.next(Live)
 		x.known.AddUpTo(x.remote, 3)
 		if claimed(x, Bulk, protocol.ClaimOwn, true) {
@@ -316,7 +297,7 @@ func TestClaims(t *testing.T) {
 	t.Run("with a pull modifier", func(t *testing.T) {
 		o := full()
 		o.pull = &Direction{Modifier: drop}
-		x := newScript(t, o).started()
+		x := newScript(t, o)
 		x.next(Live)
 		if claimed(x, Bulk, protocol.ClaimAll, true) || x.knows(x.remote, 1) {
 			t.Error("claims to know what it dropped")
@@ -327,10 +308,9 @@ func TestClaims(t *testing.T) {
 		o.push = &Direction{Modifier: drop}
 		x := newScript(t, o)
 		insert(t, x.coll, "1")
-		x.started()
 		x.receive(Live, &protocol.Pull{Channel: 2, Known: &document.Knowledge{}})
 		end := x.changes(Bulk)
-		if end == nil || !end.End || end.Claim != protocol.ClaimNone || len(end.Entries) != 0 || end.UpTo != 0 {
+		if end == nil || !end.End || end.Claim != protocol.ClaimNone || len(end.Entries) != 0 {
 			t.Errorf("end of the walk is %+v", end)
 		}
 		insert(t, x.coll, "2")
@@ -338,6 +318,28 @@ func TestClaims(t *testing.T) {
 			t.Errorf("live frame is %+v", f)
 		}
 	})
+}
+
+// While a walk has not ended, or own writes are still to be sent, there is nothing to claim.
+func TestClaimsWait(t *testing.T) {
+	x := newScript(t, full())
+	insert(t, x.coll, "1")
+	if f := x.changes(Live); !slices.Equal(ids(f), []string{"1"}) || f.Claim != protocol.ClaimNone {
+		t.Errorf("before the walk: %v, claim %d", ids(f), f.Claim)
+	}
+	x.walked()
+	var rows []collection.Row
+	for i := range 3 {
+		rows = append(rows, collection.Row{Body: fmt.Appendf(nil, `{"id":"big%d","x":%q}`, i, strings.Repeat("x", block.Target*2/3))})
+	}
+	x.coll.BulkInsert(t.Context(), rows)
+	var got []protocol.Claim
+	for f := x.changes(Live); f != nil; f = x.changes(Live) {
+		got = append(got, f.Claim)
+	}
+	if len(got) < 2 || slices.Contains(got[:len(got)-1], protocol.ClaimAll) || slices.Contains(got[:len(got)-1], protocol.ClaimOwn) || got[len(got)-1] != protocol.ClaimAll {
+		t.Errorf("claims %v, want none but in the last of several frames", got)
+	}
 }
 
 // walked lets the peer pull all there is.
@@ -359,9 +361,9 @@ func (x *script) walked() *script {
 // The write of a third replica is held back, and claimed for only when it was sent or told.
 func TestForwarding(t *testing.T) {
 	newThird := func(t *testing.T) *script {
-		x := newScript(t, full()).started().walked()
+		x := newScript(t, full()).walked()
 		e := x.write(third, 1, "3rd").Entry
-		if _, err := x.coll.Accept(t.Context(), &collection.Incoming{Entries: []document.Entry{e}, Seen: x.known, From: third}); err != nil {
+		if _, err := x.coll.Accept(t.Context(), &collection.Incoming{Entries: []document.Entry{e}, Seen: x.known}); err != nil {
 			t.Fatal(err)
 		}
 		return x
@@ -399,14 +401,14 @@ func TestForwarding(t *testing.T) {
 		x := newThird(t)
 		x.changes(Live) // knowledge
 		e := x.write(third, 2, "3rd").Entry
-		if _, err := x.coll.Accept(t.Context(), &collection.Incoming{Entries: []document.Entry{e}, Seen: x.known, From: third}); err != nil {
+		if _, err := x.coll.Accept(t.Context(), &collection.Incoming{Entries: []document.Entry{e}, Seen: x.known}); err != nil {
 			t.Fatal(err)
 		}
 		for f := x.changes(Live); f != nil; f = x.changes(Live) {
 			if len(f.Entries) == 0 {
 				continue
 			}
-			if f.Entries[0].Dot.Counter != 2 || len(f.Beaten) != 1 || f.Beaten[0].Counter != 1 {
+			if f.Entries[0].Dot.Counter != 2 || len(f.Beaten) != 1 || f.Beaten[0].Dot.Counter != 1 {
 				t.Fatalf("sent %+v", f)
 			}
 			return
@@ -428,7 +430,7 @@ func TestOwnWriteBeatenUnseenIsNotClaimed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := full()
 		o.latency = 10 * time.Millisecond
-		x := newScript(t, o).started().walked()
+		x := newScript(t, o).walked()
 		go insert(t, x.coll, "keeps the log busy")
 		synctest.Wait()
 		go insert(t, x.coll, "1")
@@ -436,7 +438,7 @@ func TestOwnWriteBeatenUnseenIsNotClaimed(t *testing.T) {
 		theirs := x.write(third, 1, "1").Entry
 		theirs.Time = document.TimeOf(x.now.Add(time.Minute))
 		go func() {
-			if _, err := x.coll.Accept(t.Context(), &collection.Incoming{Entries: []document.Entry{theirs}, Seen: &document.Knowledge{}, From: third}); err != nil {
+			if _, err := x.coll.Accept(t.Context(), &collection.Incoming{Entries: []document.Entry{theirs}, Seen: &document.Knowledge{}}); err != nil {
 				t.Error(err)
 			}
 		}()
@@ -465,12 +467,11 @@ func TestWalk(t *testing.T) {
 	for i := range 100 {
 		insert(t, x.coll, fmt.Sprint(i))
 	}
-	x.started()
 	var self document.ReplicaID
 	x.coll.View(func(v collection.View) { self = v.Replica() })
 	known := &document.Knowledge{}
 	for n := uint64(1); n <= 100; n += 2 {
-		known.Add(document.Dot{Replica: self, Counter: n})
+		known.Add(document.Dot{Replica: self, Counter: n}, 0)
 	}
 	x.receive(Live, &protocol.Pull{Channel: 2, Known: known, MaxBatch: 7})
 	var got []string
@@ -481,7 +482,7 @@ func TestWalk(t *testing.T) {
 		}
 		got = append(got, ids(f)...)
 		for _, e := range f.Entries {
-			known.Add(e.Dot)
+			known.Add(e.Dot, e.Time)
 		}
 		if left := 50 - len(got); !f.End && f.Remaining != uint64(left) {
 			t.Fatalf("%d remain, said %d", left, f.Remaining)
@@ -490,16 +491,11 @@ func TestWalk(t *testing.T) {
 			break
 		}
 		if len(got) == 14 { // as a new session would, after a cut
-			x.receive(Live, &protocol.Pull{Channel: 2, Known: known, From: f.UpTo, MaxBatch: 7})
+			x.receive(Live, &protocol.Pull{Channel: 2, Known: known, MaxBatch: 7})
 		}
 	}
 	if len(got) != 50 || got[0] != "1" || got[49] != "99" {
 		t.Fatalf("sent %v", got)
-	}
-	insert(t, x.coll, "more")
-	x.receive(Live, &protocol.Pull{Channel: 2, Known: known, From: 1 << 40})
-	if got := ids(x.changes(Bulk)); !slices.Equal(got, []string{"more"}) {
-		t.Fatalf("sent %v from a position that this log never had, want all that is not known", got)
 	}
 }
 

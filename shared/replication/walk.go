@@ -23,10 +23,7 @@ const walkStep = 5000
 
 // begin starts the walk that a peer asked for.
 func (snd *sender) begin(v collection.View, p *protocol.Pull) {
-	w := &walk{pos: store.Position(p.From), most: int(p.MaxBatch)}
-	if w.pos > v.Tail() {
-		w.pos = 0 // not of this log
-	}
+	w := &walk{most: int(p.MaxBatch)}
 	if b := snd.s.cfg.Push.BatchSize; b > 0 && (w.most == 0 || b < w.most) {
 		w.most = b
 	}
@@ -65,7 +62,7 @@ func (snd *sender) step(v collection.View) *protocol.Changes {
 			}
 			v.Sent(p.ID)
 			if held := snd.pending[p.ID]; held != nil {
-				b.beaten(held.dots, p.Dot, snd.told)
+				b.beaten(held.writes, p.Dot, snd.told)
 			}
 		}
 		if !p.Beaten {
@@ -78,7 +75,6 @@ func (snd *sender) step(v collection.View) *protocol.Changes {
 	}
 	b.finish()
 	w.sent += uint64(len(b.pos))
-	snd.through(f, w.pos)
 	f.Seen = snd.tellOn(Bulk, v.Known())
 	if w.total > w.sent {
 		f.Remaining = w.total - w.sent
@@ -93,7 +89,6 @@ func (snd *sender) step(v collection.View) *protocol.Changes {
 // peer.
 func (snd *sender) end(f *protocol.Changes, v collection.View) {
 	f.End, f.Remaining = true, 0
-	snd.through(f, v.Tail())
 	if snd.s.cfg.Push.Modifier == nil {
 		f.Claim = protocol.ClaimAll
 	}
@@ -103,14 +98,6 @@ func (snd *sender) end(f *protocol.Changes, v collection.View) {
 	snd.cursor = v.Tail()
 	snd.ownSeen, snd.ownGap = v.Known().Last(v.Replica()), false
 	snd.s.cfg.Wake()
-}
-
-// through tells how far the log was read with f, so that later sessions go on from there, unless the modifier may have stopped
-// something: by then it may let it pass.
-func (snd *sender) through(f *protocol.Changes, pos store.Position) {
-	if snd.s.cfg.Push.Modifier == nil {
-		f.UpTo = uint64(pos)
-	}
 }
 
 // modifyPlaced lets m change or stop the entries of f.

@@ -1,0 +1,108 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/shoaldb/shoal/e2e/chrome"
+	"github.com/shoaldb/shoal/e2e/shoalserver"
+)
+
+// TestTabs has two tabs of one user, of which one replicates.
+func TestTabs(t *testing.T) {
+	s := shoalserver.Start(t)
+	browser := chrome.NewProfile(t).Open(t, nil)
+	first, second := open(browser, s), open(browser, s)
+	other := user(t, s)
+	other.Do(`await replicate()`)
+	first.Do(`await replicate(); await pool.awaitFirstPeer()`)
+	second.Do(`await replicate()`)
+	if !chrome.Eval[bool](first, `pool.isLeader`) || chrome.Eval[bool](second, `pool.isLeader`) {
+		t.Error("the first tab is to replicate, and the second is not")
+	}
+
+	t.Log("the standby tab writes and sees what comes")
+	second.Do(`await todos.insert({ id: 's', title: 'from the second tab', done: false })`)
+	other.Do(`for await (const d of todos.findOne('s').$) if (d) break`)
+	other.Do(`await todos.insert({ id: 'o', title: 'from another browser', done: false })`)
+	second.Do(`for await (const d of todos.findOne('o').$) if (d) break`)
+	first.Do(`for await (const n of todos.count().$) if (n === 2) break`)
+
+	t.Log("both tabs change the same document, again and again; nothing is lost")
+	const increment = `
+		const d = await todos.findOne('n').exec(true);
+		for (let i = 0; i < 25; i++) await d.modify((c) => ({ ...c, n: c.n + 1 }));
+	`
+	first.Do(`await todos.insert({ id: 'n', n: 0 })`)
+	second.Do(`for await (const d of todos.findOne('n').$) if (d) break`)
+	second.Do(`window.work = (async () => {` + increment + `})()`)
+	first.Do(increment)
+	second.Do(`await work`)
+	for _, tab := range []*chrome.Tab{first, second, other} {
+		tab.Do(`for await (const d of todos.findOne('n').$) if (d?.get('n') === 50) break`)
+	}
+
+	t.Log("the tab that replicates is closed; the other takes over")
+	first.Close()
+	second.Do(`for await (const leads of pool.isLeader$) if (leads) break; await pool.awaitFirstPeer()`)
+	second.Do(`await todos.insert({ id: 'after', title: 'the take-over', done: false })`)
+	other.Do(`for await (const d of todos.findOne('after').$) if (d) break`)
+
+	t.Log("a tab that crashes gives way, too")
+	third := open(browser, s)
+	third.Do(`await replicate()`)
+	second.Crash()
+	third.Do(`for await (const leads of pool.isLeader$) if (leads) break; await pool.awaitFirstPeer()`)
+	third.Do(`await pool.cancel()`)
+	if chrome.Eval[bool](third, `pool.isLeader`) {
+		t.Error("a cancelled pool says that it leads")
+	}
+}
+
+// TestSeed is the program that users of RxDB have, with another import path.
+func TestSeed(t *testing.T) {
+	s := shoalserver.Start(t)
+	const program = `
+		import { createDatabase, replicateP2P, getConnectionHandlerSimplePeer } from '/shoal.js';
+		const schema = { version: 0, primaryKey: 'id', type: 'object', properties: {
+			id: { type: 'string', maxLength: 100 }, title: { type: 'string' }, done: { type: 'boolean' } }, required: ['id', 'title'] };
+		const conflictHandler = {
+			isEqual: (a, b) => a.title === b.title && a.done === b.done,
+			resolve: ({ realMasterState }) => realMasterState,
+		};
+		const db = await createDatabase({ name: 'app', storage: 'indexeddb' });
+		const { todos } = await db.addCollections({ todos: { schema, conflictHandler } });
+		await todos.upsert({ id: 't1', title: 'Milk', done: false });
+		const rendered = [];
+		todos.find().$.subscribe((docs) => rendered.push(docs.map((d) => d.title)));
+		const pool = await replicateP2P({
+			collection: todos,
+			topic: 'my-users-pool',
+			connectionHandlerCreator: getConnectionHandlerSimplePeer('ws://' + location.host),
+			pull: {},
+			push: {},
+		});
+		const errors = [];
+		pool.error$.subscribe((err) => errors.push(err.code));
+		pool.peerStates$.subscribe(() => {});
+		await pool.awaitFirstPeer();
+		await pool.awaitInSync();
+		await pool.cancel();
+		window.result = { rendered, errors };
+	`
+	run := func() *chrome.Tab {
+		tab := chrome.NewProfile(t).Open(t, nil).Tab(s.URL(blank))
+		tab.Do("const script = document.createElement('script'); script.type = 'module'; script.textContent = `" + program + "`; document.body.append(script);")
+		return tab
+	}
+	a, b := run(), run()
+	for _, tab := range []*chrome.Tab{a, b} {
+		tab.Wait(`window.result`)
+		got := chrome.Eval[struct {
+			Rendered [][]string
+			Errors   []string
+		}](tab, `result`)
+		if len(got.Rendered) == 0 || len(got.Rendered[len(got.Rendered)-1]) != 1 || len(got.Errors) > 0 {
+			t.Errorf("rendered %v, errors %v", got.Rendered, got.Errors)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+//go:build js
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/shoaldb/shoal/shared/collection"
+	"github.com/shoaldb/shoal/shared/store"
+	"github.com/shoaldb/shoal/shared/store/memlog"
+	"github.com/shoaldb/shoal/wasm/idblog"
+	"github.com/shoaldb/shoal/wasm/jsbridge"
+)
+
+// database is what createDatabase of web/ made.
+type database struct {
+	core   *core
+	number int
+	name   string
+	memory bool
+	logs   store.Database
+
+	mu          sync.Mutex // guards the following fields
+	closed      bool
+	collections map[string]*coll
+	meshes      map[string]*sharedMesh // by the text of their options
+}
+
+// databaseOptions is the argument of open.
+type databaseOptions struct {
+	Name       string           `json:"name"`
+	Storage    string           `json:"storage"`
+	Durability store.Durability `json:"durability"`
+}
+
+// open (options) opens a database and returns its number.
+func (c *core) open(ctx context.Context, a arguments) (any, error) {
+	var opts databaseOptions
+	if err := options(a, 0, &opts); err != nil {
+		return nil, err
+	}
+	d := &database{
+		core: c, name: opts.Name, memory: opts.Storage == "memory",
+		collections: make(map[string]*coll), meshes: make(map[string]*sharedMesh),
+	}
+	if d.memory {
+		d.logs = memlog.New(nil).Open(nil)
+	} else {
+		logs, err := idblog.Open(ctx, opts.Name, &idblog.Options{Durability: opts.Durability})
+		if err != nil {
+			return nil, err
+		}
+		d.logs = logs
+	}
+	d.number = c.add(d)
+	return d.number, nil
+}
+
+// options reads the argument that is a JSON text.
+func options(a arguments, i int, into any) error {
+	text, err := at[string](a, i)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return fmt.Errorf("argument %d: %w: %w", i, jsbridge.TypeError("not what is expected"), err)
+	}
+	return nil
+}
+
+// closeDatabase (database) closes it with its pools and collections.
+func (c *core) closeDatabase(_ context.Context, a arguments) (any, error) {
+	d, err := thing[*database](c, a)
+	if err != nil {
+		return nil, err
+	}
+	return nil, d.close()
+}
+
+func (d *database) close() error {
+	d.mu.Lock()
+	d.closed = true
+	collections := d.collections
+	d.collections = nil
+	d.mu.Unlock()
+	for _, r := range all[*replicating](d.core) {
+		if r.coll.db == d {
+			r.cancel()
+		}
+	}
+	var errs []error
+	for _, coll := range collections {
+		coll.stopWatch()
+		errs = append(errs, coll.Close())
+		d.core.forget(coll.number)
+	}
+	d.core.forget(d.number)
+	return errors.Join(append(errs, d.logs.Close())...)
+}
+
+// removeDatabase (database) closes it and deletes what it held, for all tabs.
+func (c *core) removeDatabase(ctx context.Context, a arguments) (any, error) {
+	d, err := thing[*database](c, a)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.close(); err != nil || d.memory {
+		return nil, err
+	}
+	return nil, idblog.Delete(ctx, d.name)
+}
+
+// collectionOptions is an argument of addCollection.
+type collectionOptions struct {
+	Name       string `json:"name"`
+	Version    int    `json:"version"` // of the schema
+	PrimaryKey string `json:"primaryKey"`
+	Handler    bool   `json:"handler"` // conflicts are for requestEqual and requestResolve
+}
+
+// addCollection (database, options) opens a collection and returns its number.
+func (c *core) addCollection(ctx context.Context, a arguments) (any, error) {
+	d, err := thing[*database](c, a)
+	if err != nil {
+		return nil, err
+	}
+	var opts collectionOptions
+	if err := options(a, 1, &opts); err != nil {
+		return nil, err
+	}
+	coll := &coll{db: d, key: opts.PrimaryKey}
+	coll.number = c.add(coll)
+	if err := coll.open(ctx, &opts); err != nil {
+		c.forget(coll.number)
+		return nil, err
+	}
+	return coll.number, nil
+}
+
+// open opens the log of a collection and what is in it. Each version of a schema has a log of its own.
+func (o *coll) open(ctx context.Context, opts *collectionOptions) error {
+	log, err := o.db.logs.Log(ctx, fmt.Sprintf("%s/%d", opts.Name, opts.Version))
+	if err != nil {
+		return err
+	}
+	copts := &collection.Options{PrimaryKey: opts.PrimaryKey}
+	if opts.Handler {
+		copts.Handler = conflictHandler{o}
+	}
+	if o.Collection, err = collection.Open(ctx, opts.Name, log, copts); err != nil {
+		return err
+	}
+	if err := o.db.adopt(o); err != nil {
+		return errors.Join(err, o.Close())
+	}
+	return nil
+}
+
+// adopt makes o one of the collections.
+func (d *database) adopt(o *coll) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.closed:
+		return net.ErrClosed
+	case d.collections[o.Name()] != nil:
+		return fmt.Errorf("collection %q was added before: %w", o.Name(), collection.ErrExists)
+	}
+	d.collections[o.Name()] = o
+	return nil
+}

@@ -1,0 +1,223 @@
+import { CollectionObject, type Collection, type CollectionCreator, type ConflictHandler } from './collection.js';
+import { isReserved } from './document.js';
+import { ShoalError } from './errors.js';
+import { checkOptions, PoolObject, toWire, withDeleted, type ReplicationOptions, type ReplicationPool } from './pool.js';
+import { Records } from './records.js';
+import type { CollectionSchema, DocumentOf } from './schema.js';
+import { Leadership } from './tabs.js';
+import { loadCore, type Core, type WasmSource } from './wasm.js';
+
+/** What {@link createDatabase} takes. */
+export interface DatabaseOptions {
+	/** Names it in this origin: all tabs that open the same name share its documents. */
+	name: string;
+	/** `indexeddb` keeps the documents on this device; with `memory` they are gone with the page. */
+	storage: 'indexeddb' | 'memory';
+	/**
+	 * `relaxed`: what was written survives a crash of the browser; a power cut may lose the newest writes. `strict`: it survives that
+	 * as well, and takes longer. Default: `relaxed`.
+	 */
+	durability?: 'relaxed' | 'strict';
+	/** Where shoal.wasm is. Default: beside this module. Only the first database of a page loads it. */
+	wasm?: WasmSource;
+}
+
+/** Collections by name. */
+export type Collections = { readonly [name: string]: Collection<any> };
+
+/** The collections that `addCollections` makes. */
+export type CollectionsOf<C> = {
+	[N in keyof C]: C[N] extends { schema: infer S } ? Collection<DocumentOf<S>> : never;
+};
+
+/** Collections that belong together, and are replicated over the same connections. */
+export interface DatabaseBase<C = Collections> {
+	readonly name: string;
+	/** The collections that were added. */
+	readonly collections: C;
+	readonly closed: boolean;
+	/** Opens collections, which are made if need be. */
+	addCollections<const N extends { readonly [name: string]: CollectionCreator<CollectionSchema, any> }>(creators: N): Promise<CollectionsOf<N>>;
+	/** Ends all replications and releases what the database holds. The documents stay. */
+	close(): Promise<void>;
+	/** Closes the database and deletes its documents, on this device and in all tabs. */
+	remove(): Promise<void>;
+}
+
+/** A database; its collections are properties of it, too. */
+export type Database<C = Collections> = DatabaseBase<C> & C;
+
+const databases = new WeakMap<object, DatabaseObject>();
+
+/** Opens a database, which is made if need be. */
+export async function createDatabase<C = Collections>(options: DatabaseOptions): Promise<Database<C>> {
+	if (typeof options !== 'object' || options === null) {
+		throw new TypeError('createDatabase takes an object with options');
+	}
+	const { name, storage, durability = 'relaxed', wasm } = options;
+	if (typeof name !== 'string' || name === '') {
+		throw new TypeError('name must be a string that is not empty');
+	}
+	if (storage !== 'indexeddb' && storage !== 'memory') {
+		throw new TypeError(`storage must be 'indexeddb' or 'memory', got ${String(storage)}`);
+	}
+	if (durability !== 'relaxed' && durability !== 'strict') {
+		throw new TypeError(`durability must be 'relaxed' or 'strict', got ${String(durability)}`);
+	}
+	const core = await loadCore(wasm);
+	const number = await core.call<number>('open', JSON.stringify({ name, storage, durability }));
+	const database = new DatabaseObject(core, number, name, storage === 'memory');
+	return database as unknown as Database<C>;
+}
+
+class DatabaseObject implements DatabaseBase {
+	readonly name: string;
+	readonly collections: { [name: string]: Collection<any> } = Object.create(null);
+	readonly #core: Core;
+	readonly #number: number;
+	readonly #leadership: Leadership | undefined;
+	readonly #records = new Set<Records<any>>();
+	readonly #pools = new Set<PoolObject<any>>();
+	#closing: Promise<void> | undefined;
+
+	constructor(core: Core, number: number, name: string, memory: boolean) {
+		this.#core = core;
+		this.#number = number;
+		this.name = name;
+		this.#leadership = memory ? undefined : new Leadership(`shoal/${name}`);
+	}
+
+	get closed(): boolean {
+		return this.#closing !== undefined;
+	}
+
+	async addCollections<const N extends { readonly [name: string]: CollectionCreator<CollectionSchema, any> }>(creators: N): Promise<CollectionsOf<N>> {
+		if (typeof creators !== 'object' || creators === null) {
+			throw new TypeError('addCollections takes an object with a schema for each name');
+		}
+		const entries = Object.entries(creators);
+		entries.forEach(([name, creator]) => checkCreator(name, creator));
+		const added = await Promise.all(entries.map(async ([name, creator]) => [name, await this.#add(name, creator)] as const));
+		return Object.fromEntries(added) as CollectionsOf<N>;
+	}
+
+	async #add(name: string, { schema, conflictHandler }: CollectionCreator<CollectionSchema, any>): Promise<Collection<any>> {
+		const number = await this.#core.call<number>('addCollection', this.#number, JSON.stringify({
+			name, version: schema.version, primaryKey: schema.primaryKey, handler: !!conflictHandler,
+		}));
+		const collection = new CollectionObject<any>(name, schema);
+		const records = new Records<any>(this.#core, number, collection, schema);
+		collection.begin(records);
+		this.#core.receive(number, {
+			event: (_kind, text) => records.feed.event(text),
+			request: (kind, text) => resolveConflict(kind, text, conflictHandler as ConflictHandler<any>, records),
+		});
+		this.#records.add(records);
+		databases.set(collection, this);
+		this.collections[name] = collection;
+		if (!(name in this)) {
+			Object.defineProperty(this, name, { value: collection, enumerable: true });
+		}
+		return collection;
+	}
+
+	async replicate<T>(options: ReplicationOptions<T>, records: Records<T>): Promise<ReplicationPool<T>> {
+		if (this.closed) {
+			throw new ShoalError('closed', `database ${this.name} is closed`);
+		}
+		const pool = new PoolObject(options, records, this.#leadership);
+		this.#pools.add(pool);
+		try {
+			await pool.begin();
+		} catch (error) {
+			await pool.cancel();
+			this.#pools.delete(pool);
+			throw error;
+		}
+		return pool;
+	}
+
+	close(): Promise<void> {
+		this.#closing ??= this.#close('closeDatabase');
+		return this.#closing;
+	}
+
+	async remove(): Promise<void> {
+		if (this.#closing) {
+			throw new ShoalError('closed', `database ${this.name} is closed`);
+		}
+		this.#closing = this.#close('removeDatabase');
+		return this.#closing;
+	}
+
+	async #close(method: 'closeDatabase' | 'removeDatabase'): Promise<void> {
+		await undefined; // closed is true by then
+		await Promise.all([...this.#pools].map((pool) => pool.cancel()));
+		try {
+			await this.#core.call(method, this.#number);
+		} finally {
+			for (const records of this.#records) {
+				records.close();
+				this.#core.forget(records.number);
+			}
+		}
+	}
+}
+
+function checkCreator(name: string, creator: CollectionCreator<CollectionSchema, any>): void {
+	if (!/^[a-zA-Z][\w$-]{0,99}$/.test(name)) {
+		throw new TypeError(`collection name ${JSON.stringify(name)} must be of letters, digits, _, $ and -, begin with a letter and have at most 100`);
+	}
+	const { schema, conflictHandler } = creator ?? {};
+	if (typeof schema !== 'object' || schema === null) {
+		throw new TypeError(`${name}.schema must be a schema`);
+	}
+	if (!Number.isInteger(schema.version) || schema.version < 0) {
+		throw new TypeError(`${name}.schema.version must be a whole number, 0 for the first`);
+	}
+	if (typeof schema.primaryKey !== 'string' || schema.primaryKey === '') {
+		throw new TypeError(`${name}.schema.primaryKey must be the name of a field`);
+	}
+	if (typeof schema.properties !== 'object' || schema.properties === null || !Object.hasOwn(schema.properties, schema.primaryKey)) {
+		throw new TypeError(`${name}.schema.properties must have the primary key, ${schema.primaryKey}`);
+	}
+	const reserved = Object.keys(schema.properties).find(isReserved);
+	if (reserved !== undefined) {
+		throw new TypeError(`${name}.schema.properties: documents have something else under the name ${reserved}`);
+	}
+	if (conflictHandler !== undefined && (typeof conflictHandler?.isEqual !== 'function' || typeof conflictHandler.resolve !== 'function')) {
+		throw new TypeError(`${name}.conflictHandler must be an object with the functions isEqual and resolve`);
+	}
+}
+
+/** Answers what the core asks about a conflict. */
+async function resolveConflict(kind: string, text: string, handler: ConflictHandler<any>, records: Records<any>): Promise<string> {
+	type Wire = Parameters<typeof withDeleted>[0];
+	if (kind === 'equal') {
+		const [a, b] = (JSON.parse(text) as [Wire, Wire]).map(withDeleted<any>);
+		return String(await handler.isEqual(a, b, 'replication'));
+	}
+	const { id, assumedMasterState, realMasterState, newDocumentState } = JSON.parse(text) as Record<string, Wire> & { id: string };
+	const result = await handler.resolve({
+		...(assumedMasterState && { assumedMasterState: withDeleted(assumedMasterState) }),
+		realMasterState: withDeleted(realMasterState as Wire),
+		newDocumentState: withDeleted(newDocumentState as Wire),
+	}, 'replication');
+	return toWire(result, records, id, 'conflictHandler.resolve');
+}
+
+/**
+ * Replicates a collection with all others that replicate a collection of that name in the same topic. It resolves at once; peers come when
+ * they come.
+ */
+export async function replicateP2P<T, Peer = any>(options: ReplicationOptions<T, Peer>): Promise<ReplicationPool<T>> {
+	const records = checkOptions(options);
+	const database = databases.get(options.collection);
+	if (!database) {
+		throw new TypeError('collection must be a collection of a Shoal database');
+	}
+	return database.replicate(options, records);
+}
+
+/** The name that {@link replicateP2P} has in later versions of RxDB. */
+export const replicateWebRTC = replicateP2P;

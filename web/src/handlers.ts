@@ -1,0 +1,93 @@
+import type { Collection } from './collection.js';
+
+/** As RxDB has it. */
+export interface ConnectionHandlerOptions {
+	/** `ws://…` or `wss://…`; Shoal's server takes `/signal`, and `/` for clients that know only a host. */
+	signalingServerUrl: string;
+	/** The RTCConfiguration of the connections: `iceServers` and `iceTransportPolicy` of it are used. */
+	config?: { iceServers?: RTCIceServer[]; iceTransportPolicy?: RTCIceTransportPolicy };
+	/** Taken for the sake of programs that were written for RxDB, and not used: this library needs no polyfill. */
+	wrtc?: unknown;
+	/** Taken and not used, like `wrtc`. */
+	webSocketConstructor?: unknown;
+}
+
+/** What a custom handler has to offer of an observable; those of RxJS have it. */
+export interface Subscribable<T> {
+	subscribe(next: (value: T) => void): { unsubscribe(): void };
+}
+
+/**
+ * Connections to peers that the application makes itself. A message arrives whole, once, and in the order in which messages were sent to
+ * that peer. It has some 60 KB most of the time, and up to 20 MB.
+ */
+export interface ConnectionHandler<Peer = any> {
+	/** Peers to which there is a connection now. Both ends have to tell. */
+	readonly connect$: Subscribable<Peer>;
+	/** Peers to which there is none any more. */
+	readonly disconnect$: Subscribable<Peer>;
+	readonly message$: Subscribable<{ peer: Peer; message: Uint8Array }>;
+	readonly error$: Subscribable<unknown>;
+	/** Resolves when the connection can take the next message. */
+	send(peer: Peer, message: Uint8Array): Promise<void> | void;
+	close(): Promise<void> | void;
+}
+
+/** Makes the connections of a pool. */
+export type ConnectionHandlerCreator<Peer = any> = (options: { topic: string; collection: Collection<any> }) =>
+	| ConnectionHandler<Peer>
+	| Promise<ConnectionHandler<Peer>>;
+
+/** @internal How the core finds peers. */
+export interface Signaling {
+	readonly url: string;
+	readonly iceServers: readonly RTCIceServer[];
+	readonly relayOnly: boolean;
+}
+
+const built = new WeakMap<object, Signaling>();
+
+/** @internal Returns what a creator or handler of this library stands for. */
+export function signalingOf(creatorOrHandler: object): Signaling | undefined {
+	return built.get(creatorOrHandler);
+}
+
+/**
+ * Connects browsers over WebRTC; they find each other through a signaling server, Shoal's or RxDB's. All pools of a
+ * database for which the options are the same share their connections.
+ */
+export function getConnectionHandlerWebRTC(urlOrOptions: string | ConnectionHandlerOptions): ConnectionHandlerCreator {
+	const options = typeof urlOrOptions === 'string' ? { signalingServerUrl: urlOrOptions } : urlOrOptions;
+	if (typeof options !== 'object' || options === null) {
+		throw new TypeError('getConnectionHandlerWebRTC takes the address of a signaling server, or options');
+	}
+	const { iceServers = [], iceTransportPolicy = 'all' } = options.config ?? {};
+	if (!Array.isArray(iceServers)) {
+		throw new TypeError('config.iceServers must be an array');
+	}
+	if (iceTransportPolicy !== 'all' && iceTransportPolicy !== 'relay') {
+		throw new TypeError(`config.iceTransportPolicy must be 'all' or 'relay'`);
+	}
+	const signaling = { url: webSocketURL(options.signalingServerUrl), iceServers, relayOnly: iceTransportPolicy === 'relay' };
+	const handler = {} as ConnectionHandler;
+	const creator: ConnectionHandlerCreator = () => handler;
+	built.set(creator, signaling);
+	built.set(handler, signaling);
+	return creator;
+}
+
+/** The name that RxDB gave to what is {@link getConnectionHandlerWebRTC} here: it needs no simple-peer. */
+export const getConnectionHandlerSimplePeer = getConnectionHandlerWebRTC;
+
+function webSocketURL(text: unknown): string {
+	let url: URL;
+	try {
+		url = new URL(text as string);
+	} catch {
+		throw new TypeError(`signalingServerUrl must be an address like wss://example.com, got ${String(text)}`);
+	}
+	if (url.protocol !== 'ws:' && url.protocol !== 'wss:') {
+		throw new TypeError(`signalingServerUrl must begin with ws:// or wss://, got ${String(text)}`);
+	}
+	return url.href;
+}
