@@ -85,12 +85,13 @@ func (w *worker) handleJoin(c *conn) verdict {
 		return waiting
 	}
 	name := string(text)
+	role := protocol.Role{RxDB: w.env.True(protocol.FieldRxDB), AlwaysOn: w.env.True(protocol.FieldAlwaysOn)}
 	if w.hub.opts.Authorize == nil {
-		w.enter(c, name, everything())
+		w.enter(c, name, everything(), role)
 		return waiting
 	}
 	token, given := w.env.Text(protocol.FieldToken)
-	c.entry = &entry{room: name, token: string(token)}
+	c.entry = &entry{room: name, token: string(token), role: role}
 	if !given {
 		c.entry.token = c.token
 	}
@@ -100,6 +101,7 @@ func (w *worker) handleJoin(c *conn) verdict {
 // entry is a join that Options.Authorize decides.
 type entry struct {
 	room, token string
+	role        protocol.Role
 	grant       Grant
 	err         error
 }
@@ -115,20 +117,20 @@ func (w *worker) decided(c *conn) {
 		w.refuse(c, protocol.CodeUnauthorized, e.err.Error(), e.room, "")
 		return
 	}
-	w.enter(c, e.room, e.grant)
+	w.enter(c, e.room, e.grant, e.role)
 }
 
 // enter makes the client a member of a room, or tells it again who is there if it is one. That costs it in proportion to
 // those who must be told.
-func (w *worker) enter(c *conn, name string, g Grant) {
+func (w *worker) enter(c *conn, name string, g Grant, role protocol.Role) {
 	if told := c.iced.Load(); told == icedNot || told == icedSTUN && g.TURN {
 		c.tellICE(g.TURN, &w.batch)
 	}
 	if r := c.renew(name, g); r != nil {
-		r.tellMembers(c, g, &w.batch)
+		w.hub.rejoin(c, r, g, role, &w.batch)
 		return
 	}
-	size, code := w.hub.join(c, name, g, &w.batch)
+	size, code := w.hub.join(c, name, g, role, &w.batch)
 	w.charge(c, size/10)
 	switch code {
 	case protocol.CodeTooManyRooms:
