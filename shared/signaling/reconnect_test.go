@@ -198,12 +198,12 @@ func run(t *testing.T, ln net.Listener, opts *hub.Options) (stop func()) {
 
 func TestRefusalsOfARealHub(t *testing.T) {
 	bad := errors.New("expired")
-	_, url := serve(t, &hub.Options{Authorize: func(_, token string) error {
+	_, url := serve(t, &hub.Options{Authorize: func(_, token string) (hub.Grant, error) {
 		if token != "good" {
-			return bad
+			return hub.Grant{}, bad
 		}
-		return nil
-	}, ICEServers: func(string) ([]protocol.ICEServer, time.Duration) {
+		return hub.Grant{}, nil
+	}, ICEServers: func(string, bool) ([]protocol.ICEServer, time.Duration) {
 		return []protocol.ICEServer{{URLs: []string{"stun:127.0.0.1:3478"}}}, time.Hour
 	}})
 	token := "bad"
