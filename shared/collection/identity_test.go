@@ -143,6 +143,22 @@ func TestFreshID(t *testing.T) {
 	})
 }
 
+// TestCopyOfANewReplica: an id that was never used is not to be used twice either.
+func TestCopyOfANewReplica(t *testing.T) {
+	disk := memlog.New(nil)
+	o := &Options{FreshID: true}
+	c := open(t, disk, o)
+	copied := open(t, disk.Copy(), o)
+	for _, c := range []*Collection{c, copied} {
+		if _, err := c.Insert(t.Context(), todo("1", "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if one, other := entryOf(c, "1").Dot, entryOf(copied, "1").Dot; one == other {
+		t.Errorf("two writes are both called %v", one)
+	}
+}
+
 func entryOfView(v View, id string) *document.Entry {
 	e, _ := v.Get(id)
 	return e
