@@ -29,7 +29,8 @@ type Options struct {
 	PrimaryKey string
 	// Handler resolves conflicts. Default: the last write wins.
 	Handler Handler
-	// SchemaVersion and SchemaHash are told to peers; a peer with others does not replicate.
+	// SchemaVersion and SchemaHash are told to peers; a peer with others does not replicate. HashSchema makes the hash. Without one
+	// the collection replicates with any schema of that version: it is for replicas that only store what others write.
 	SchemaVersion uint32
 	SchemaHash    [32]byte
 	// FreshID takes a new replica id before the first write after Open. It is for logs in files, which people copy, clone with a
