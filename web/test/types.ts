@@ -160,4 +160,4 @@ async function named(): Promise<void> {
 	await createDatabase({ name: 'app', storage: 'cloud' });
 }
 
-void [inferred, replicated, custom, named];
+void [queried, inferred, replicated, custom, named];
