@@ -124,10 +124,11 @@ func (c *Collection) write(t *tx, w *Write) (*document.Entry, error) {
 		}
 	case WriteRemove:
 		e.Body, e.Deleted = nil, true
+		return t.write(e, old), nil
 	default:
 		return nil, fmt.Errorf("%w: write of unknown kind %d", ErrInvalid, w.Kind)
 	}
-	return t.write(e, old), nil
+	return upsert(t, e, old)
 }
 
 // patched returns the body of old with the fields of patch.

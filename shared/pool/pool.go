@@ -237,7 +237,7 @@ func (p *Pool) changed() {
 
 // admit decides whether a session with a peer may begin.
 func (p *Pool) admit(ctx context.Context, c *channel, theirs *protocol.Open) error {
-	if theirs.SchemaVersion != c.own.SchemaVersion || theirs.SchemaHash != c.own.SchemaHash {
+	if !sameSchema(c.own, theirs) {
 		return protocol.Faultf(protocol.FaultSchema, "collection %q has schema version %d (%x) on one side and %d (%x) on the other",
 			p.coll.Name(), c.own.SchemaVersion, c.own.SchemaHash[:4], theirs.SchemaVersion, theirs.SchemaHash[:4])
 	}
@@ -252,6 +252,12 @@ func (p *Pool) admit(ctx context.Context, c *channel, theirs *protocol.Open) err
 		return errRefused
 	}
 	return nil
+}
+
+// sameSchema reports whether two sides may exchange documents. A side without a hash takes documents of any schema of that version.
+func sameSchema(a, b *protocol.Open) bool {
+	none := [32]byte{}
+	return a.SchemaVersion == b.SchemaVersion && (a.SchemaHash == b.SchemaHash || a.SchemaHash == none || b.SchemaHash == none)
 }
 
 // begin notes a goroutine of the pool. It returns false if the pool was cancelled.
