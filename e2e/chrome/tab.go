@@ -122,6 +122,27 @@ func (tab *Tab) Crash() {
 	tab.Close()
 }
 
+// Freeze has the browser freeze the page, as it does to tabs in the background, after it has told the page so. Nothing in it runs until Thaw.
+func (tab *Tab) Freeze() {
+	tab.b.t.Helper()
+	tab.lifecycle(page.SetWebLifecycleStateStateFrozen)
+}
+
+// Thaw undoes Freeze.
+func (tab *Tab) Thaw() {
+	tab.b.t.Helper()
+	tab.lifecycle(page.SetWebLifecycleStateStateActive)
+}
+
+func (tab *Tab) lifecycle(state page.SetWebLifecycleStateState) {
+	tab.b.t.Helper()
+	ctx, cancel := context.WithTimeout(tab.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state}); err != nil {
+		tab.b.t.Fatalf("make the page %s: %v", state, err)
+	}
+}
+
 // Dark makes the page see a user who prefers dark colours, or light ones.
 func (tab *Tab) Dark(dark bool) {
 	tab.b.t.Helper()
