@@ -46,6 +46,7 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	fs.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
 	fs.StringVar(&c.pprof, "pprof", "", "loopback `address` on which to serve Go's profiles; none by default")
 	fs.BoolVar(&c.version, "version", false, "print the version and end")
+	fs.BoolVar(&c.hub.RxDBMesh, "rxdb-mesh", false, "name all RxDB clients of a room to each other, instead of few in a tree")
 	limits(fs, &c.hub)
 	if err := fs.Parse(args); err != nil {
 		return nil, err

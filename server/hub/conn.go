@@ -28,7 +28,7 @@ type conn struct {
 	shoal bool      // speaks shoal.v1
 
 	id      string // set once, before known; anybody may read it after that
-	iced    bool   // has been told ICE servers
+	token   string // from the URL, for joins that have none
 	garbled bool   // its input makes no sense any more
 	waited  bool   // since it was last asked whether there is input
 	fresh   bool   // there is input that was not read yet
@@ -46,9 +46,12 @@ type conn struct {
 	spoke  atomic.Uint32 // tick of the last message
 	ending atomic.Uint32 // tick at which the server began to end it, 0 when it did not
 	stuck  atomic.Uint32 // tick since which one piece of output is on its way, 0 for none
+	iced   atomic.Uint32 // which ICE servers the client was told last
+	iceDue atomic.Uint32 // tick at which it is to be told again, 0 for never
 
-	roomsMu sync.Mutex // guards rooms; no other lock is taken while it is held
-	rooms   []*room
+	expires atomic.Int64 // Unix time at which the first of the grants ends, 0 for never
+	roomsMu sync.Mutex   // guards rooms; no other lock is taken while it is held
+	rooms   []membership
 
 	out outbox
 }
@@ -107,27 +110,6 @@ func (c *conn) readPlain() {
 	n, err := c.nc.Read(buf[:])
 	c.rest = append(c.rest, buf[:n]...)
 	c.err = err
-}
-
-// room returns the room of that name if the client is in it. A client is in few rooms.
-func (c *conn) room(name []byte) *room {
-	c.roomsMu.Lock()
-	defer c.roomsMu.Unlock()
-	for _, r := range c.rooms {
-		if r.name == string(name) {
-			return r
-		}
-	}
-	return nil
-}
-
-// takeRooms returns the rooms that the client is in and leaves it none.
-func (c *conn) takeRooms() []*room {
-	c.roomsMu.Lock()
-	defer c.roomsMu.Unlock()
-	rooms := c.rooms
-	c.rooms = nil
-	return rooms
 }
 
 // name is the peer's id for the log, "" before it has one.

@@ -116,7 +116,7 @@ func TestBothDialectsInOneRoom(t *testing.T) {
 	a.join(room)
 	a.expect(protocol.TypeJoined)
 	b.join(room)
-	b.list(a.id, b.id)
+	b.list(b.id)
 	if m := a.expect(protocol.TypePeerJoined); *m.Peer != (protocol.PeerInfo{ID: b.id, Dialect: rxdb}) {
 		t.Fatalf("peerJoined %+v", m)
 	}
@@ -136,9 +136,14 @@ func TestBothDialectsInOneRoom(t *testing.T) {
 	if !slices.Equal(m.Peers, want) {
 		t.Fatalf("joined %+v, want %+v", m.Peers, want)
 	}
-	b.list(a.id, b.id, c.id)
+	d := s.connect(t, rxdb)
+	d.join(room)
+	b.list(b.id, d.id)
+	d.list(b.id, d.id)
+	if m := c.expect(protocol.TypePeerJoined); m.Peer.ID != d.id {
+		t.Fatalf("peerJoined %+v", m)
+	}
 	a.conn.Close()
-	b.list(b.id, c.id)
 	if m := c.expect(protocol.TypePeerLeft); m.PeerID != a.id {
 		t.Fatalf("peerLeft %+v", m)
 	}
@@ -172,7 +177,7 @@ func TestResume(t *testing.T) {
 	}
 	watcher.expect(protocol.TypePeerJoined)
 	other.join(room)
-	other.list(watcher.id, old.id, other.id)
+	other.list(other.id)
 	watcher.expect(protocol.TypePeerJoined)
 
 	p := s.dial(t, shoal)
@@ -198,7 +203,7 @@ func TestResume(t *testing.T) {
 	if m := watcher.expect(protocol.TypePeerLeft); m.PeerID != p.id {
 		t.Fatalf("peerLeft %+v", m)
 	}
-	other.list(watcher.id, other.id)
+	other.ping2(t)
 
 	back := s.dial(t, shoal) // nobody has the id now
 	back.greet(shoal, p.resume)
@@ -236,7 +241,7 @@ func TestResumeKey(t *testing.T) {
 }
 
 func TestICEServersBeforeTheFirstRoom(t *testing.T) {
-	s := serve(t, &hub.Options{ICEServers: func(peer string) ([]protocol.ICEServer, time.Duration) {
+	s := serve(t, &hub.Options{ICEServers: func(peer string, _ bool) ([]protocol.ICEServer, time.Duration) {
 		return []protocol.ICEServer{{URLs: []string{"turn:127.0.0.1"}, Username: peer, Credential: "c"}}, time.Hour
 	}})
 	a := s.connect(t, shoal)
@@ -250,19 +255,19 @@ func TestICEServersBeforeTheFirstRoom(t *testing.T) {
 	a.expect(protocol.TypeJoined)
 	b := s.connect(t, rxdb)
 	b.join(room)
-	b.list(a.id, b.id)
+	b.list(b.id)
 }
 
 func TestAuthorize(t *testing.T) {
 	release := make(chan struct{})
-	s := serve(t, &hub.Options{Authorize: func(room, token string) error {
+	s := serve(t, &hub.Options{Authorize: func(room, token string) (hub.Grant, error) {
 		if token == "slow" {
 			<-release
 		}
 		if token == "bad" {
-			return errors.New("token expired")
+			return hub.Grant{}, errors.New("token expired")
 		}
-		return nil
+		return hub.Grant{}, nil
 	}})
 	a, b := s.connect(t, shoal), s.connect(t, shoal)
 	a.say(&protocol.Message{Type: protocol.TypeJoin, Room: room, Token: "bad"})

@@ -1,9 +1,6 @@
 package hub
 
 import (
-	"slices"
-	"time"
-
 	"github.com/gobwas/ws"
 
 	"github.com/shoaldb/shoal/shared/protocol"
@@ -63,7 +60,7 @@ func (w *worker) handleSignal(c *conn) {
 	name, _ := w.env.Text(protocol.FieldRoom)
 	receiver, _ := w.env.Text(protocol.FieldReceiver)
 	code := protocol.CodeNotInRoom
-	if r := c.room(name); r != nil {
+	if r, _ := c.room(name); r != nil {
 		code = r.relay(&w.env, receiver, &w.batch)
 	}
 	if code == "" {
@@ -84,25 +81,28 @@ func (w *worker) handleJoin(c *conn) verdict {
 		w.refuse(c, protocol.CodeBadRoom, "room must be a string of 6 to 99 characters", string(text), "")
 		return waiting
 	}
-	if r := c.room(text); r != nil {
-		if c.shoal {
-			r.tellMembers(c, &w.batch)
-		}
+	if r, _ := c.room(text); r != nil && !c.shoal {
 		return waiting
 	}
 	name := string(text)
+	role := protocol.Role{RxDB: w.env.True(protocol.FieldRxDB), AlwaysOn: w.env.True(protocol.FieldAlwaysOn)}
 	if w.hub.opts.Authorize == nil {
-		w.enter(c, name)
+		w.enter(c, name, everything(), role)
 		return waiting
 	}
-	token, _ := w.env.Text(protocol.FieldToken)
-	c.entry = &entry{room: name, token: string(token)}
+	token, given := w.env.Text(protocol.FieldToken)
+	c.entry = &entry{room: name, token: string(token), role: role}
+	if !given {
+		c.entry.token = c.token
+	}
 	return parked
 }
 
 // entry is a join that Options.Authorize decides.
 type entry struct {
 	room, token string
+	role        protocol.Role
+	grant       Grant
 	err         error
 }
 
@@ -111,16 +111,26 @@ func (w *worker) decided(c *conn) {
 	e := c.entry
 	c.entry = nil
 	if e.err != nil {
+		if r, _ := c.room([]byte(e.room)); r != nil {
+			w.leave(c, r)
+		}
 		w.refuse(c, protocol.CodeUnauthorized, e.err.Error(), e.room, "")
 		return
 	}
-	w.enter(c, e.room)
+	w.enter(c, e.room, e.grant, e.role)
 }
 
-// enter makes the client a member of a room. That costs it in proportion to those who must be told.
-func (w *worker) enter(c *conn, name string) {
-	w.tellICE(c)
-	size, code := w.hub.join(c, name, &w.batch)
+// enter makes the client a member of a room, or tells it again who is there if it is one. That costs it in proportion to
+// those who must be told.
+func (w *worker) enter(c *conn, name string, g Grant, role protocol.Role) {
+	if told := c.iced.Load(); told == icedNot || told == icedSTUN && g.TURN {
+		c.tellICE(g.TURN, &w.batch)
+	}
+	if r := c.renew(name, g); r != nil {
+		w.hub.rejoin(c, r, g, role, &w.batch)
+		return
+	}
+	size, code := w.hub.join(c, name, g, role, &w.batch)
 	w.charge(c, size/10)
 	switch code {
 	case protocol.CodeTooManyRooms:
@@ -130,26 +140,14 @@ func (w *worker) enter(c *conn, name string) {
 	}
 }
 
-// tellICE gives a Shoal client its ICE servers, before its first room.
-func (w *worker) tellICE(c *conn) {
-	if c.iced || !c.shoal || w.hub.opts.ICEServers == nil {
-		return
-	}
-	c.iced = true
-	servers, ttl := w.hub.opts.ICEServers(c.id)
-	if len(servers) > 0 {
-		w.answer(c, &protocol.Message{Type: protocol.TypeICE, ICEServers: servers, TTL: int(ttl / time.Second)})
+func (w *worker) handleLeave(c *conn) {
+	name, _ := w.env.Text(protocol.FieldRoom)
+	if r, _ := c.room(name); r != nil { // leaving twice is no fault
+		w.leave(c, r)
 	}
 }
 
-func (w *worker) handleLeave(c *conn) {
-	name, _ := w.env.Text(protocol.FieldRoom)
-	r := c.room(name)
-	if r == nil {
-		return // leaving twice is no fault
-	}
-	c.roomsMu.Lock()
-	c.rooms = slices.DeleteFunc(c.rooms, func(other *room) bool { return other == r })
-	c.roomsMu.Unlock()
+func (w *worker) leave(c *conn, r *room) {
+	c.quit(r)
 	w.charge(c, w.hub.leave(c, r, &w.batch)/10)
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -70,6 +71,7 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request) (*conn, error) {
 		nc = rest.Conn
 	}
 	c := newConn(h, nc)
+	c.token = urlToken(r.URL.RawQuery)
 	c.addr, c.shoal = addr, hs.Protocol == protocol.Subprotocol
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n)
@@ -80,6 +82,15 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request) (*conn, error) {
 		return nil, &net.OpError{Op: "accept", Net: "websocket", Err: err}
 	}
 	return c, nil
+}
+
+// urlToken returns the token that a client's URL has: RxDB's dialect has no other place for one.
+func urlToken(query string) string {
+	if !strings.Contains(query, "token=") {
+		return ""
+	}
+	values, _ := url.ParseQuery(query) // what is wrong in it is dropped
+	return values.Get("token")
 }
 
 // IsUpgrade reports whether a request asks for a WebSocket, so that one path can serve a page as well.

@@ -29,14 +29,17 @@ type Options struct {
 	// A request without the header does not come from a page in a browser and is let through.
 	Origins []string
 	// Authorize decides who may enter a room by the token that the client gave, "" for none. A refusal is told to the client
-	// with the error's text. It is called from many goroutines and may block only that client. Default: everybody may.
-	Authorize func(room, token string) error
-	// ICEServers must not block. It returns the STUN and TURN servers for a peer that entered its first room, and for how long they are good.
-	// Default: none.
-	ICEServers func(peer string) ([]protocol.ICEServer, time.Duration)
+	// with the error's text. It is called from many goroutines and may block only that client. Default: everybody may do everything.
+	Authorize func(room, token string) (Grant, error)
+	// ICEServers must not block. It returns the STUN servers for a peer, and with turn the TURN servers, and for how long their
+	// credentials are good, 0 for ever; when three quarters of that are over, the peer is given new ones. Default: none.
+	ICEServers func(peer string, turn bool) ([]protocol.ICEServer, time.Duration)
 	// ResumeKey signs resume tokens. Servers with one key, and a server before and after its restart, honour each other's.
 	// Default: random.
 	ResumeKey []byte
+	// RxDBMesh names all RxDB clients of a room to each other, as RxDB's server does, instead of arranging them in a tree. Their
+	// replication is known not to settle when several write the same document at once then.
+	RxDBMesh bool
 	// TrustedProxies are the reverse proxies whose X-Forwarded-For header tells a client's address. Default: none.
 	TrustedProxies []netip.Prefix
 
@@ -245,8 +248,8 @@ func (h *Hub) unregister(c *conn) {
 	}
 	h.mu.Unlock()
 	var b batch
-	for _, r := range c.takeRooms() {
-		h.leave(c, r, &b)
+	for _, m := range c.takeRooms() {
+		h.leave(c, m.room, &b)
 	}
 	b.flush()
 }

@@ -213,11 +213,12 @@ func (w *worker) sortOut(c *conn) verdict {
 // upgrade registers a conn and queues the answer to its upgrade. It returns false where head is not a request that the hub
 // takes; net/http and ServeHTTP then give the answer.
 func (h *Hub) upgrade(c *conn, head []byte) bool {
-	var origin string
+	var origin, token string
 	var forwarded, offered []string
 	up := ws.Upgrader{
 		OnRequest: func(uri []byte) error {
-			path, _, _ := strings.Cut(string(uri), "?")
+			path, query, _ := strings.Cut(string(uri), "?")
+			token = urlToken(query)
 			if !slices.Contains(c.from.paths, path) {
 				return errNotOurs
 			}
@@ -248,7 +249,7 @@ func (h *Hub) upgrade(c *conn, head []byte) bool {
 		answer.free()
 		return false
 	}
-	c.shoal = hs.Protocol == protocol.Subprotocol
+	c.shoal, c.token = hs.Protocol == protocol.Subprotocol, token
 	if len(forwarded) > 0 {
 		c.addr = h.clientAddr(socketAddr(c.nc), forwarded)
 	}

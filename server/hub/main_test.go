@@ -68,9 +68,14 @@ func (s *server) dial(t testing.TB, dialect protocol.Dialect) *peer {
 // upgrade makes a WebSocket of a connection.
 func upgrade(t testing.TB, conn net.Conn, dialect protocol.Dialect) *peer {
 	t.Helper()
+	return upgradeAt(t, conn, "/", dialect)
+}
+
+func upgradeAt(t testing.TB, conn net.Conn, uri string, dialect protocol.Dialect) *peer {
+	t.Helper()
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	head := "GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+	head := "GET " + uri + " HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 	if dialect == shoal {
 		head += "Sec-WebSocket-Protocol: " + protocol.Subprotocol + "\r\n"
@@ -327,9 +332,13 @@ func serveInBubble(t *testing.T, opts *hub.Options) *bubble {
 }
 
 func (b *bubble) connect(t *testing.T, dialect protocol.Dialect) *peer {
+	return b.connectAt(t, "/", dialect)
+}
+
+func (b *bubble) connectAt(t *testing.T, uri string, dialect protocol.Dialect) *peer {
 	client, far := net.Pipe()
 	b.l.conns <- far
-	p := upgrade(t, client, dialect)
+	p := upgradeAt(t, client, uri, dialect)
 	p.conn.SetDeadline(time.Time{})
 	p.greet(dialect, "")
 	return p

@@ -84,7 +84,8 @@ func (h *Hub) greet(c *conn, token string, b *batch) {
 // inherit takes the place in all rooms of the connection that had the peer id before.
 func (c *conn) inherit(old *conn) {
 	rooms := old.takeRooms()
-	for _, r := range rooms {
+	for _, in := range rooms {
+		r := in.room
 		r.mu.Lock()
 		if m := r.members[c.id]; m != nil && m.conn == old {
 			m.conn = c
@@ -94,6 +95,7 @@ func (c *conn) inherit(old *conn) {
 	}
 	c.roomsMu.Lock()
 	c.rooms = rooms
+	c.noteExpiry()
 	c.roomsMu.Unlock()
 }
 

@@ -27,8 +27,15 @@ func (h *Hub) sweep() {
 		h.mu.Lock()
 		conns = h.snapshot(conns[:0])
 		h.mu.Unlock()
+		wall := time.Now()
 		for _, c := range conns {
 			c.check(now, &b)
+			if e := c.expires.Load(); e != 0 && wall.Unix() >= e {
+				c.expire(wall, &b)
+			}
+			if due := c.iceDue.Load(); due != 0 && now >= due && c.ending.Load() == 0 {
+				c.tellICE(c.mayTURN(), &b)
+			}
 			b.flush() // now, for each takes a buffer until then
 		}
 		clear(conns)

@@ -122,7 +122,7 @@ func (h *Hub) park(c *conn) {
 		return
 	}
 	go func() { // gives the conn back, and for that Close waits
-		c.entry.err = h.opts.Authorize(c.entry.room, c.entry.token)
+		c.entry.grant, c.entry.err = h.opts.Authorize(c.entry.room, c.entry.token)
 		h.ready <- c
 	}()
 }

@@ -15,6 +15,7 @@ const (
 	CodeGoingAway    Code = "going_away"     // final: the server stops
 	CodeBadRoom      Code = "bad_room"
 	CodeUnauthorized Code = "unauthorized"
+	CodeExpired      Code = "token_expired"
 	CodeRoomFull     Code = "room_full"
 	CodeTooManyRooms Code = "too_many_rooms"
 	CodeNotInRoom    Code = "not_in_room"
@@ -33,6 +34,7 @@ var (
 	ErrGoingAway    = errors.New("signaling: server stops")
 	ErrBadRoom      = errors.New("signaling: room name must have 6 to 99 characters")
 	ErrUnauthorized = errors.New("signaling: not allowed in the room")
+	ErrExpired      = errors.New("signaling: token expired")
 	ErrRoomFull     = errors.New("signaling: room is full")
 	ErrTooManyRooms = errors.New("signaling: too many rooms on one connection")
 	ErrNotInRoom    = errors.New("signaling: not in the room")
@@ -60,6 +62,8 @@ func (c Code) Err() error {
 		return ErrBadRoom
 	case CodeUnauthorized:
 		return ErrUnauthorized
+	case CodeExpired:
+		return ErrExpired
 	case CodeRoomFull:
 		return ErrRoomFull
 	case CodeTooManyRooms:
@@ -80,7 +84,7 @@ func (c Code) Err() error {
 func Codes() []Code {
 	return []Code{
 		CodeBadMessage, CodeTooBig, CodeSpoofed, CodeReplaced, CodeIdle, CodeGoingAway, CodeBadRoom, CodeUnauthorized,
-		CodeRoomFull, CodeTooManyRooms, CodeNotInRoom, CodeUnknownPeer, CodePeerBusy, CodeInternal,
+		CodeExpired, CodeRoomFull, CodeTooManyRooms, CodeNotInRoom, CodeUnknownPeer, CodePeerBusy, CodeInternal,
 	}
 }
 

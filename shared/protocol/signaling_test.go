@@ -23,22 +23,32 @@ func golden() map[string]protocol.Message {
 		"hello-resume": {Type: protocol.TypeHello, Resume: me + ".c2VjcmV0"},
 		"init":         {Type: protocol.TypeInit, YourPeerID: me, Resume: me + ".c2VjcmV0"},
 		"join":         {Type: protocol.TypeJoin, Room: room, Token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln"},
-		"leave":        {Type: protocol.TypeLeave, Room: room},
-		"joined":       {Type: protocol.TypeJoined, Room: room, Peers: []protocol.PeerInfo{{ID: "rxrxrxrxrxrx", Dialect: protocol.DialectRxDB}, peer}},
-		"joined-alone": {Type: protocol.TypeJoined, Room: room, Peers: []protocol.PeerInfo{}},
-		"peer-joined":  {Type: protocol.TypePeerJoined, Room: room, Peer: &peer},
-		"peer-left":    {Type: protocol.TypePeerLeft, Room: room, PeerID: you},
-		"signal":       {Type: protocol.TypeSignal, Room: room, SenderPeerID: me, ReceiverPeerID: you, Data: offer},
-		"ice":          {Type: protocol.TypeICE, ICEServers: []protocol.ICEServer{{URLs: []string{"turn:example.com:3478?transport=udp"}, Username: "1760000000:" + me, Credential: "c2VjcmV0"}}, TTL: 3600},
-		"ping":         {Type: protocol.TypePing},
-		"pong":         {Type: protocol.TypePong},
-		"error":        {Type: protocol.TypeError, Code: protocol.CodeUnknownPeer, Text: "signal not delivered", Room: room, ReceiverPeerID: you},
-		"error-final":  {Type: protocol.TypeError, Code: protocol.CodeGoingAway, Text: "the server stops, connect again"},
-		"rxdb-init":    {Type: protocol.TypeInit, YourPeerID: me},
-		"rxdb-join":    {Type: protocol.TypeJoin, Room: room},
-		"rxdb-joined":  {Type: protocol.TypeJoined, OtherPeerIDs: []string{me, you}},
-		"rxdb-signal":  {Type: protocol.TypeSignal, Room: room, SenderPeerID: me, ReceiverPeerID: you, Data: offer, ConnectionID: "hdkwpqmzrt"},
-		"rxdb-ping":    {Type: protocol.TypePing},
+		"join-rxdb":    {Type: protocol.TypeJoin, Room: room, RxDB: true, AlwaysOn: true},
+		"joined-rxdb": {Type: protocol.TypeJoined, Room: room, Peers: []protocol.PeerInfo{
+			{ID: "rxrxrxrxrxrx", Dialect: protocol.DialectRxDB, ServedBy: me},
+			{ID: "ryryryryryry", Dialect: protocol.DialectRxDB, ServedBy: protocol.ServedByAll},
+		}},
+		"peer-served": {Type: protocol.TypePeerJoined, Room: room, Peer: &protocol.PeerInfo{
+			ID: "rxrxrxrxrxrx", Dialect: protocol.DialectRxDB, ServedBy: you,
+		}},
+		"leave":         {Type: protocol.TypeLeave, Room: room},
+		"joined":        {Type: protocol.TypeJoined, Room: room, Peers: []protocol.PeerInfo{{ID: "rxrxrxrxrxrx", Dialect: protocol.DialectRxDB}, peer}},
+		"joined-alone":  {Type: protocol.TypeJoined, Room: room, Peers: []protocol.PeerInfo{}},
+		"joined-ttl":    {Type: protocol.TypeJoined, Room: room, Peers: []protocol.PeerInfo{peer}, TTL: 3600},
+		"peer-joined":   {Type: protocol.TypePeerJoined, Room: room, Peer: &peer},
+		"peer-left":     {Type: protocol.TypePeerLeft, Room: room, PeerID: you},
+		"signal":        {Type: protocol.TypeSignal, Room: room, SenderPeerID: me, ReceiverPeerID: you, Data: offer},
+		"ice":           {Type: protocol.TypeICE, ICEServers: []protocol.ICEServer{{URLs: []string{"turn:example.com:3478?transport=udp"}, Username: "1760000000:" + me, Credential: "c2VjcmV0"}}, TTL: 3600},
+		"ping":          {Type: protocol.TypePing},
+		"pong":          {Type: protocol.TypePong},
+		"error":         {Type: protocol.TypeError, Code: protocol.CodeUnknownPeer, Text: "signal not delivered", Room: room, ReceiverPeerID: you},
+		"error-final":   {Type: protocol.TypeError, Code: protocol.CodeGoingAway, Text: "the server stops, connect again"},
+		"error-expired": {Type: protocol.TypeError, Code: protocol.CodeExpired, Text: "token expired, join again with a new one", Room: room},
+		"rxdb-init":     {Type: protocol.TypeInit, YourPeerID: me},
+		"rxdb-join":     {Type: protocol.TypeJoin, Room: room},
+		"rxdb-joined":   {Type: protocol.TypeJoined, OtherPeerIDs: []string{me, you}},
+		"rxdb-signal":   {Type: protocol.TypeSignal, Room: room, SenderPeerID: me, ReceiverPeerID: you, Data: offer, ConnectionID: "hdkwpqmzrt"},
+		"rxdb-ping":     {Type: protocol.TypePing},
 	}
 }
 
@@ -103,6 +113,7 @@ func TestGoldenFiles(t *testing.T) {
 func TestParseMessageRefuses(t *testing.T) {
 	for _, text := range []string{
 		`null`, `{"type":"init","yourPeerId":5}`, `{"type":"joined","peers":{}}`, `{"type":"joined","otherPeerIds":[1]}`,
+		`{"type":"join","rxdb":1}`, `{"type":"join","alwaysOn":"true"}`,
 		`{"type":"ice","ttl":"1"}`, `{"type":"peerJoined","peer":[]}`, `{"type":"signal","room":["r"]}`,
 	} {
 		if m, err := protocol.ParseMessage([]byte(text)); !errors.Is(err, protocol.ErrBadMessage) {

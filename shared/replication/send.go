@@ -50,7 +50,7 @@ func newSender(s *Session) sender {
 	snd := sender{
 		s:       s,
 		on:      s.cfg.Push != nil && s.cfg.Remote.Pulls,
-		told:    s.cfg.Remote.Known,
+		told:    s.cfg.Remote.Known.WithForks(s.cfg.Own.Known),
 		pending: make(map[string]*pending),
 		claimed: &document.Knowledge{},
 	}

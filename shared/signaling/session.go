@@ -28,7 +28,8 @@ type session struct {
 	link   *link
 	pings  uint64 // asked so far; guarded by Client.mu
 	pongs  uint64
-	silent *time.Timer // ends the session when the server says nothing; nil where the server does not answer pings
+	retry  chan struct{} // there was no token for a room
+	silent *time.Timer   // ends the session when the server says nothing; nil where the server does not answer pings
 }
 
 // heard gives the server d to say something.
@@ -68,7 +69,7 @@ func (s *session) post(m *protocol.Message) {
 
 // run connects again and again.
 func (c *Client) run() {
-	delay := backoff{rand: c.opts.Rand}
+	var delay backoff
 	for c.ctx.Err() == nil {
 		began := time.Now()
 		err := c.connect()
@@ -80,7 +81,7 @@ func (c *Client) run() {
 		if time.Since(began) >= stable {
 			delay.reset()
 		}
-		c.pause(delay.next())
+		c.pause(delay.next(c.opts.Rand))
 	}
 }
 
@@ -109,7 +110,7 @@ func (c *Client) connect() error {
 	if err != nil {
 		return fmt.Errorf("connect to signaling server: %w", err)
 	}
-	s := &session{link: l}
+	s := &session{link: l, retry: make(chan struct{}, 1)}
 	if c.opts.Dialect == protocol.DialectShoal {
 		s.silent = time.AfterFunc(c.opts.PingInterval+pongWait, func() { l.cancel(errSilent) })
 		defer s.silent.Stop()
@@ -172,7 +173,7 @@ func (c *Client) finish() {
 	defer c.mu.Unlock()
 	c.sess = nil
 	for _, r := range c.rooms {
-		r.joined, r.asked = false, false
+		r.joined, r.asked, r.failed, r.askAt = false, false, false, time.Time{}
 	}
 }
 
@@ -180,13 +181,18 @@ func (c *Client) finish() {
 func (c *Client) serve(s *session) error {
 	ping := time.NewTicker(c.opts.PingInterval)
 	defer ping.Stop()
+	ask := time.NewTimer(0)
+	defer ask.Stop()
 	for {
+		ask.Reset(c.askAgain(s))
 		select {
 		case text := <-s.link.in:
 			s.heard(c.opts.PingInterval + pongWait)
 			if err := c.handle(s, text); err != nil {
 				return err
 			}
+		case <-ask.C:
+		case <-s.retry:
 		case <-ping.C:
 			c.ping(s)
 		case <-c.wake:
