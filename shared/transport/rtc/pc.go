@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/pion/webrtc/v4"
-
 	"github.com/shoaldb/shoal/shared/transport"
 )
 
@@ -106,22 +104,3 @@ var errChannel = errors.New("rtc: peer opened a second data channel, or one that
 
 // errText is the fault of a peer that sent a text message.
 var errText = errors.New("rtc: peer sent text, only binary messages are in use")
-
-func configuration(servers []ICEServer, relayOnly bool) webrtc.Configuration {
-	cfg := webrtc.Configuration{ICEServers: iceServers(servers)}
-	if relayOnly {
-		cfg.ICETransportPolicy = webrtc.ICETransportPolicyRelay
-	}
-	return cfg
-}
-
-func iceServers(servers []ICEServer) []webrtc.ICEServer {
-	list := make([]webrtc.ICEServer, len(servers))
-	for i, server := range servers {
-		list[i] = webrtc.ICEServer{URLs: server.URLs, Username: server.Username}
-		if server.Credential != "" {
-			list[i].Credential = server.Credential
-		}
-	}
-	return list
-}
