@@ -15,11 +15,7 @@ func layers() []layer {
 	values := []string{"shared/document", "shared/block", "shared/protocol", "shared/query"}
 	data := append([]string{"shared/store", "shared/collection"}, values...)
 	network := []string{"shared/replication", "shared/rxdb", "shared/transport", "shared/signaling"}
-<<<<<<< HEAD
-	core := append(append([]string{"shared/pool", "shared/finder", "shared/validate", "internal/gate"}, network...), data...)
-=======
 	core := append(append([]string{"shared/pool", "shared/finder", "internal/gate"}, network...), data...)
->>>>>>> main
 	return []layer{
 		{"shared/document", nil, "it is values and pure functions, on which all else stands"},
 		{"shared/block", []string{"shared/document"}, "it packs entries and knows no more than them"},
@@ -28,25 +24,15 @@ func layers() []layer {
 		{"shared/validate", nil, "it checks JSON bytes by a schema, wherever they are stored"},
 		{"shared/store", []string{"internal/gate"}, "a log keeps records without knowing what is in them"},
 		{"shared/collection", data, "documents are kept the same whether or not anybody replicates them"},
-<<<<<<< HEAD
 		{"shared/finder", data, "queries are answered the same whether or not anybody replicates"},
-=======
-		{"shared/finder", data, "queries see a collection as anybody else does"},
-		{"shared/validate", nil, "schemas say what a document has to be, wherever it comes from"},
->>>>>>> main
 		{"shared/replication", data, "a session knows neither connections nor pools; it has no I/O of its own"},
 		{"shared/rxdb", append([]string{"shared/replication"}, data...), "it sits beside package replication and knows neither connections nor pools"},
 		{"shared/transport", nil, "connections carry bytes, whatever these mean"},
 		{"shared/signaling", []string{"shared/protocol"}, "it is a client of the signaling server and nothing else"},
 		{"shared/pool", core, "it is the top of the replication core, and knows none of the programs that use it"},
-		{"github.com/shoaldb/shoal", append([]string{"shared/validate"}, core...), "it is the core for any native program"},
 		{"server", []string{"shared/protocol"}, "the server introduces replicas to one another and holds no documents"},
-<<<<<<< HEAD
-		{".", core, "it is the core as a library for native programs, and has to do with neither server nor browser"},
+		{".", append([]string{"shared/validate"}, core...), "it is the core as a library for native programs, and has to do with neither server nor browser"},
 		{"peer", append([]string{"."}, core...), "it is the core as a native program, and has to do with neither server nor browser"},
-=======
-		{"peer", append([]string{"github.com/shoaldb/shoal"}, core...), "it is a native program for the root package, and has to do with neither server nor browser"},
->>>>>>> main
 		{"wasm", core, "it is the core as an object of JavaScript, and has to do with neither server nor native programs"},
 		{"bench", []string{".", "shared", "internal", "e2e"}, "a benchmark measures what users get"},
 		{"e2e", []string{".", "shared", "internal", "peer"}, "it tests what users get, from outside"},
@@ -64,17 +50,13 @@ type place struct {
 
 func places() []place {
 	return []place{
-<<<<<<< HEAD
-		{"github.com/pion", []string{"shared/transport/rtc", "server/turn"}, []string{"server"}, "all others use WebRTC through package transport"},
-=======
 		{"github.com/pion", []string{"shared/transport/rtc", "server/turn"}, []string{"server"}, "all others use WebRTC through package transport, and TURN through server/turn"},
->>>>>>> main
 		{"github.com/coder/websocket", []string{"shared/signaling", "server/hub"}, []string{"server", "e2e"}, "all others use the signaling server through package signaling"},
 		{"github.com/hack-pad/go-indexeddb", []string{"wasm/idblog"}, nil, "its last release is old, and it may have to be replaced"},
 		{"go.etcd.io/bbolt", []string{"shared/store/boltlog"}, nil, "all others store through package store"},
 		{"github.com/chromedp", []string{"e2e", "internal/browsertest", "bench"}, nil, "only tests and benchmarks drive a browser"},
 		{"github.com/gobwas/ws", []string{"server", "bench"}, nil, "it is the server's WebSocket, and does not compile for browsers as a client"},
-		{"syscall/js", []string{"shared/transport/rtc", "wasm", "bench", "internal/browsertest"}, nil, "the rest of the core is the same on all targets"},
+		{"syscall/js", []string{"shared/transport/rtc", "shared/signaling", "wasm", "bench", "internal/browsertest"}, nil, "the rest of the core is the same on all targets"},
 		{module + "shared/store/logtest", nil, []string{"shared/store", "wasm/idblog"}, "it is for tests"},
 		{module + "shared/transport/transporttest", nil, []string{"shared/transport"}, "it is for tests"},
 		{module + "shared/transport/rtc/rtctest", []string{"bench"}, []string{"shared/transport"}, "it is for tests"},
@@ -95,7 +77,7 @@ func bans() []banned {
 	return []banned{
 		{
 			"wasm", "js",
-			[]string{"go.etcd.io/bbolt", "github.com/gobwas/ws", "github.com/andybalholm/brotli", "github.com/chromedp", "github.com/santhosh-tekuri/jsonschema", module + "server"},
+			[]string{"go.etcd.io/bbolt", "github.com/gobwas/ws", "github.com/andybalholm/brotli", "github.com/chromedp", "github.com/santhosh-tekuri/jsonschema", "github.com/pion", "github.com/coder/websocket", "net/http", module + "server"},
 			"a page would load it in vain",
 		},
 		{
