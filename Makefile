@@ -31,6 +31,7 @@ SERVER_FILES := $(shell find server shared -name '*.go' -not -name '*_test.go' 2
 WEB_SOURCES  := $(shell find web/src -name '*.ts' -not -path '*/demo/*' 2>/dev/null) web/build.mjs web/tsconfig.json
 DEMO_SOURCES := $(shell find web/src/demo -type f 2>/dev/null) web/build.mjs
 MODULES      := web/node_modules/.package-lock.json
+RXDB         := e2e/rxdb/node_modules/.package-lock.json
 PACKED       := server/assets/dist/.pack.json
 
 # What make test runs, one after the other. Each leaves its counts in RESULTS.
@@ -83,8 +84,9 @@ demo: web/dist/demo.js
 web/dist/demo.js: $(DEMO_SOURCES) web/dist/shoal.js | node
 	cd web && $(NODE) build.mjs --demo
 
-$(MODULES): web/package.json web/package-lock.json | node
-	cd web && $(NPM) ci --no-audit --no-fund
+# What npm ci installs says package-lock.json.
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json | node
+	cd $* && $(NPM) ci --no-audit --no-fund
 	@touch $@
 
 ## pack        the npm package as a .tgz in web/
@@ -164,7 +166,7 @@ test-web: web wasm $(TALLY)
 	$(RUN) $(NODE) --test --test-reporter=spec web/test/*.test.mjs
 
 ## test-e2e    the built page and library in Chromium
-test-e2e: build $(TALLY) | chromium
+test-e2e: build $(RXDB) $(TALLY) | chromium
 	$(RUN) $(GO) test -json -p 1 ./e2e/...
 
 ## chromium    installs Chromium where it is missing and apt-get is there
