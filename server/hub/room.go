@@ -29,6 +29,7 @@ type room struct {
 	mu      sync.Mutex // guards the following fields
 	members map[string]*member
 	rxdb    int    // members that speak RxDB's dialect
+	remote  int    // members that other nodes have; not among rxdb
 	log     []byte // frames of the changes that not all Shoal members have been sent
 	changes int    // so far
 	dirty   bool   // not all RxDB members have been sent the list as it is
@@ -52,22 +53,24 @@ func (h *Hub) join(c *conn, name string, g Grant, b *batch) (size int, code prot
 		h.mu.Unlock()
 		return 0, ""
 	}
-	r := h.rooms[name]
-	if r == nil {
-		r = &room{name: name, members: make(map[string]*member)}
-		h.rooms[name] = r
-	}
-	r.mu.Lock()
+	r := h.lockRoom(name)
 	h.mu.Unlock()
 	defer r.mu.Unlock()
-	if size = len(r.members); size >= h.opts.MaxRoomPeers {
+	size = len(r.members)
+	old := r.members[c.id] // of another node, from which the peer has come here
+	if size >= h.opts.MaxRoomPeers && old == nil {
 		return size, protocol.CodeRoomFull
 	}
 	c.enlist(r, g)
 	h.stats.joins.Add(1)
-	r.record(&protocol.Message{
-		Type: protocol.TypePeerJoined, Room: name, Peer: &protocol.PeerInfo{ID: c.id, Dialect: c.dialect()},
-	})
+	if old == nil {
+		r.record(&protocol.Message{
+			Type: protocol.TypePeerJoined, Room: name, Peer: &protocol.PeerInfo{ID: c.id, Dialect: c.dialect()},
+		})
+	} else {
+		r.remote--
+	}
+	c.announce(r)
 	if c.shoal {
 		c.putFrames(r.joined(c, g), b)
 	} else {
@@ -82,6 +85,17 @@ func (h *Hub) join(c *conn, name string, g Grant, b *batch) (size int, code prot
 	}
 	h.tell(r, b)
 	return size, ""
+}
+
+// lockRoom returns the room of that name, made if need be, with its lock; h.mu is held.
+func (h *Hub) lockRoom(name string) *room {
+	r := h.rooms[name]
+	if r == nil {
+		r = &room{name: name, members: make(map[string]*member)}
+		h.rooms[name] = r
+	}
+	r.mu.Lock()
+	return r
 }
 
 func (c *conn) mayHaveMore() bool {
@@ -105,9 +119,7 @@ func (h *Hub) leave(c *conn, r *room, b *batch) int {
 	}
 	h.mu.Unlock()
 	defer r.mu.Unlock()
-	if !c.shoal {
-		r.rxdb--
-	}
+	r.uncount(c)
 	r.record(&protocol.Message{Type: protocol.TypePeerLeft, Room: r.name, PeerID: c.id})
 	h.tell(r, b)
 	return len(r.members)
@@ -117,7 +129,7 @@ func (h *Hub) leave(c *conn, r *room, b *batch) int {
 func (r *room) record(m *protocol.Message) {
 	r.dirty = true
 	r.changes++
-	if len(r.members) > r.rxdb {
+	if len(r.members) > r.rxdb+r.remote {
 		r.log = append(r.log, frame(m)...)
 	}
 }
@@ -182,6 +194,7 @@ func (r *room) deliver(b *batch) bool {
 	r.dirty = false
 	for _, m := range r.members {
 		switch {
+		case m.conn.remote != "":
 		case m.conn.shoal:
 			r.catchUp(m, b)
 			m.seen = 0
@@ -207,7 +220,7 @@ func (r *room) tellList(m *member, list []byte, b *batch) {
 
 // catchUp queues the changes that a Shoal member has not been sent; r.mu is held.
 func (r *room) catchUp(m *member, b *batch) {
-	if m.conn.shoal && m.seen < len(r.log) {
+	if m.conn.shoal && m.conn.remote == "" && m.seen < len(r.log) {
 		m.conn.putFrames(r.log[m.seen:], b)
 		m.seen = len(r.log)
 	}
