@@ -60,6 +60,7 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	fs.DurationVar(&c.delay, "shutdown-delay", 0, "how long /readyz says no before the server stops, so that a load balancer notices")
 	fs.StringVar(&c.pprof, "pprof", "", "loopback `address` on which to serve Go's profiles; none by default")
 	fs.BoolVar(&c.version, "version", false, "print the version and end")
+	fs.BoolVar(&c.hub.RxDBMesh, "rxdb-mesh", false, "name all RxDB clients of a room to each other, instead of few in a tree")
 	limits(fs, &c.hub)
 	c.turn.flags(fs)
 	if err := fs.Parse(args); err != nil {

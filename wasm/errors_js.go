@@ -39,7 +39,6 @@ func codes() []struct {
 		{"refused", &protocol.FaultError{Fault: protocol.FaultRefused}},
 		{"version", &protocol.FaultError{Fault: protocol.FaultVersion}},
 		{"limit", &protocol.FaultError{Fault: protocol.FaultLimit}},
-		{"identity", &protocol.FaultError{Fault: protocol.FaultSelf}},
 		{"peer", &protocol.FaultError{Fault: protocol.FaultFrame}},
 		{"peer", &protocol.FaultError{Fault: protocol.FaultDocument}},
 		{"peer", &protocol.FaultError{Fault: protocol.FaultStorage}},

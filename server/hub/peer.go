@@ -91,7 +91,7 @@ func (c *conn) inherit(old *conn) {
 		if m := r.members[c.id]; m != nil && m.conn == old {
 			m.conn = c
 			m.seen = len(r.log)
-			c.announce(r)
+			r.announce(m)
 		}
 		r.mu.Unlock()
 	}

@@ -1,12 +1,12 @@
 package hub
 
-import (
-	"github.com/shoaldb/shoal/shared/protocol"
-)
+import "github.com/shoaldb/shoal/shared/protocol"
 
 // Cluster is how a hub tells other nodes of its members, and passes signals to theirs. No method may block: locks are held.
 type Cluster interface {
-	// Joined says that a peer of this node is in the room, or got another connection.
+	// Node is the name of this node, another one than any other has.
+	Node() string
+	// Joined says that a peer of this node is in the room, or that something else is true of it now.
 	Joined(room string, p Presence)
 	// Left says that a peer of this node is no longer in the room, or is there by another node.
 	Left(room string, peer string)
@@ -14,74 +14,125 @@ type Cluster interface {
 	Signal(node string, text []byte) bool
 }
 
-// Presence is a peer that a node has a connection of.
+// Presence is what nodes tell one another of a peer in a room.
 type Presence struct {
 	Peer    string
 	Dialect protocol.Dialect
 	// Since is when the peer got its connection, as Unix time in ns. Where two nodes have the same peer it is with the later one.
 	Since int64
+	Role  protocol.Role // of a Shoal peer
+	// ServedBy is of an RxDB peer, as in protocol.PeerInfo.
+	ServedBy string
+	// Root says that an RxDB peer is the root of its node's tree, and to be connected with those of other nodes.
+	Root bool
 }
 
-// Remote is a peer of another node. It is a member of rooms like any other; what it is sent goes by the Cluster, and what
-// changes in its rooms it learns from its own node.
-type Remote struct{ conn }
+// Remote is a peer of another node in a room. It is a member like any other; what it is sent goes by the Cluster, and what
+// changes in the room it learns from its own node.
+type Remote struct {
+	conn
+	presence Presence
+}
 
-// NewRemote returns a peer of another node for RemoteJoined and RemoteLeft.
+// NewRemote returns a peer of another node, for one room.
 func (h *Hub) NewRemote(node string, p Presence) *Remote {
-	r := &Remote{conn{hub: h, remote: node, id: p.Peer, since: p.Since, shoal: p.Dialect == protocol.DialectShoal}}
+	r := &Remote{presence: p}
+	r.hub, r.remote, r.id, r.since, r.shoal = h, node, p.Peer, p.Since, p.Dialect == protocol.DialectShoal
 	r.known.Store(true)
 	r.out.closed = true // takes nothing
 	return r
 }
 
-// announce tells other nodes that the peer is in the room; r.mu is held.
-func (c *conn) announce(r *room) {
-	if cluster := c.hub.opts.Cluster; cluster != nil {
-		cluster.Joined(r.name, Presence{c.id, c.dialect(), c.since})
-	}
-}
-
-// uncount undoes what a member counts for, and tells other nodes that it has left if it was one of this node; r.mu is held.
-func (r *room) uncount(c *conn) {
-	if c.remote != "" {
-		r.remote--
+// announce tells other nodes what is true of a member of this one; r.mu is held.
+func (r *room) announce(m *member) {
+	cluster := m.conn.hub.opts.Cluster
+	if cluster == nil || m.remote != nil {
 		return
 	}
-	if !c.shoal {
-		r.rxdb--
+	p := Presence{Peer: m.conn.id, Dialect: m.conn.dialect(), Since: m.conn.since, ServedBy: r.info(m).ServedBy}
+	if m.conn.shoal {
+		p.Role = r.rxdb.role(p.Peer)
+	} else {
+		p.Root = r.rxdb.root == m.place
 	}
-	if cluster := c.hub.opts.Cluster; cluster != nil {
-		cluster.Left(r.name, c.id)
-	}
+	cluster.Joined(r.name, p)
 }
 
-// RemoteJoined makes a peer of another node a member of a room. Where this node has the same peer by an older connection, that is
-// ended: the peer has gone to the other node.
+// link connects this node's tree of RxDB clients with those of other nodes, and tells them which is its root; r.mu is held. The
+// roots are a star around that of the first node in the order of names: without bridges all trees are one then, and with
+// bridges there are no roots.
+func (r *room) link(node string) {
+	root := ""
+	if r.rxdb.root != nil {
+		root = r.rxdb.root.id
+	}
+	if root != r.root {
+		for _, id := range []string{r.root, root} {
+			if m := r.members[id]; m != nil {
+				r.announce(m)
+			}
+		}
+		r.root = root
+	}
+	var links []string
+	var centre, first string
+	for id, m := range r.members {
+		switch {
+		case m.remote == nil || m.conn.shoal:
+		case r.rxdb.mesh:
+			links = append(links, id)
+		case m.remote.presence.Root:
+			links = append(links, id)
+			if first == "" || m.conn.remote < first {
+				centre, first = id, m.conn.remote
+			}
+		}
+	}
+	if !r.rxdb.mesh && first != "" && first < node {
+		links = []string{centre}
+	}
+	r.rxdb.setLinks(links)
+}
+
+// RemoteJoined makes a peer of another node a member of a room, or takes what is true of it now, in a Remote that replaces the one
+// before. Where this node has the same peer by an older connection, that is ended: the peer has gone to the other node.
 func (h *Hub) RemoteJoined(name string, p *Remote) {
 	var b batch
 	h.mu.Lock()
 	here := h.peers[p.id]
 	r := h.lockRoom(name)
 	h.mu.Unlock()
-	switch m := r.members[p.id]; {
-	case m == nil:
-		r.record(&protocol.Message{
-			Type: protocol.TypePeerJoined, Room: name, Peer: &protocol.PeerInfo{ID: p.id, Dialect: p.dialect()},
-		})
-		r.members[p.id] = &member{conn: &p.conn}
-		r.remote++
-	case p.since > m.conn.since:
-		m.conn.quit(r)
-		r.uncount(m.conn)
-		m.conn = &p.conn
-		r.remote++
-	}
+	r.place(p)
 	h.tell(r, &b)
 	r.mu.Unlock()
 	b.flush()
 	if here != nil && here.since < p.since {
 		here.end(protocol.CodeReplaced, "this peer has connected to another node")
 	}
+}
+
+// place makes a peer of another node a member unless it is one already by a later connection; r.mu is held.
+func (r *room) place(p *Remote) {
+	m := r.members[p.id]
+	switch {
+	case m == nil:
+		m = &member{}
+		r.members[p.id] = m
+	case m.conn.remote == p.remote && m.conn.since <= p.since:
+	case m.conn.since < p.since:
+		if m.remote == nil {
+			m.conn.quit(r)
+		}
+		r.uncount(m)
+	default:
+		return
+	}
+	*m = member{conn: &p.conn, remote: p}
+	if p.shoal {
+		r.rxdb.setRole(p.id, p.presence.Role)
+	}
+	r.recordPeer(m)
+	r.recordMoved()
 }
 
 // RemoteLeft undoes RemoteJoined, unless the peer is in the room by another connection.
@@ -104,12 +155,8 @@ func (h *Hub) Deliver(env *protocol.Envelope) {
 	h.mu.Lock()
 	r := h.rooms[string(name)]
 	h.mu.Unlock()
-	if env.Type() != protocol.TypeSignal || r == nil {
-		h.stats.undelivered.Add(1)
-		return
-	}
 	var b batch
-	if r.deliverHere(env, receiver, &b) {
+	if r != nil && env.Type() == protocol.TypeSignal && r.relayHere(env, receiver, &b) {
 		h.stats.signals.Add(1)
 	} else {
 		h.stats.undelivered.Add(1)
@@ -117,12 +164,12 @@ func (h *Hub) Deliver(env *protocol.Envelope) {
 	b.flush()
 }
 
-// deliverHere is relay for members of this node.
-func (r *room) deliverHere(env *protocol.Envelope, receiver []byte, b *batch) bool {
+// relayHere is relay for members of this node.
+func (r *room) relayHere(env *protocol.Envelope, receiver []byte, b *batch) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.members[string(receiver)]
-	if m == nil || m.conn.remote != "" { // it has gone meanwhile; a signal is passed on once
+	if m == nil || m.remote != nil { // it has gone meanwhile; a signal goes from node to node once
 		return false
 	}
 	r.catchUp(m, b)

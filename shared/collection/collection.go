@@ -145,16 +145,14 @@ func (c *Collection) load(ctx context.Context) error {
 	if err := c.repair(); err != nil {
 		return err
 	}
-	if c.opts.FreshID {
-		var err error
-		if c.freshID, err = document.NewReplicaID(c.opts.Rand); err != nil {
-			return err
-		}
-	}
 	if c.mem.self.IsZero() {
 		return c.makeID(ctx)
 	}
-	return nil
+	var err error
+	if c.opts.FreshID {
+		c.freshID, err = document.NewReplicaID(c.opts.Rand)
+	}
+	return err
 }
 
 // makeID gives a new log its replica id, unless another handle does so first.

@@ -111,7 +111,12 @@ func start(opts Options, dial dialer) *Client {
 
 // Join makes this peer a member of the room until Leave, through reconnects. It returns at once; Joined or Refused follows.
 // Joining again what was refused tries again; joining again what was joined does nothing.
-func (c *Client) Join(room string) error {
+func (c *Client) Join(room string) error { return c.join(room, nil) }
+
+// JoinAs is Join with a role in the room, which stays until another JoinAs. RxDB's dialect knows no roles.
+func (c *Client) JoinAs(room string, role protocol.Role) error { return c.join(room, &role) }
+
+func (c *Client) join(room string, role *protocol.Role) error {
 	if !protocol.ValidRoom(room) {
 		return fmt.Errorf("join room %q: %w", room, protocol.ErrBadRoom)
 	}
@@ -129,7 +134,11 @@ func (c *Client) Join(room string) error {
 		c.rooms[room] = r
 		delete(c.left, room)
 	}
-	if c.sess != nil && !r.joined && !r.asked {
+	again := role != nil && *role != r.role && c.opts.Dialect == protocol.DialectShoal
+	if again {
+		r.role = *role
+	}
+	if c.sess != nil && (again || !r.joined && !r.asked) {
 		c.ask(c.sess, r)
 	}
 	return nil
