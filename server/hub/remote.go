@@ -43,6 +43,9 @@ func (h *Hub) NewRemote(node string, p Presence) *Remote {
 	return r
 }
 
+// Presence is what is true of the peer.
+func (p *Remote) Presence() Presence { return p.presence }
+
 // announce tells other nodes what is true of a member of this one; r.mu is held.
 func (r *room) announce(m *member) {
 	cluster := m.conn.hub.opts.Cluster

@@ -141,6 +141,16 @@ func (l *link) probing() {
 	}
 }
 
+// inTurn dials one server after the other, and begins again after the last.
+func inTurn(urls []string, dialect protocol.Dialect) dialer {
+	next := 0
+	return func(ctx context.Context) (socket, error) {
+		url := urls[next]
+		next = (next + 1) % len(urls)
+		return websocketDialer(url, dialect)(ctx)
+	}
+}
+
 // websocketDialer dials real sockets.
 func websocketDialer(url string, dialect protocol.Dialect) dialer {
 	return func(ctx context.Context) (socket, error) {
