@@ -47,12 +47,15 @@ type place struct {
 
 func places() []place {
 	return []place{
-		{"github.com/pion", []string{"shared/transport/rtc", "server/ice"}, nil, "all others use WebRTC through package transport"},
+		{"github.com/pion", []string{"shared/transport/rtc", "server/turn"}, nil, "all others use WebRTC through package transport"},
 		{"github.com/coder/websocket", []string{"shared/signaling", "server/hub"}, []string{"server", "e2e"}, "all others use the signaling server through package signaling"},
 		{"github.com/hack-pad/go-indexeddb", []string{"wasm/idblog"}, nil, "its last release is old, and it may have to be replaced"},
 		{"go.etcd.io/bbolt", []string{"shared/store/boltlog"}, nil, "all others store through package store"},
 		{"github.com/chromedp", []string{"e2e", "internal/browsertest", "bench"}, nil, "only tests and benchmarks drive a browser"},
 		{"github.com/gobwas/ws", []string{"server", "bench"}, nil, "it is the server's WebSocket, and does not compile for browsers as a client"},
+		{"github.com/nats-io/nats.go", []string{"server/cluster"}, nil, "all others know of other nodes through the hub's Cluster"},
+		{"github.com/nats-io/nats-server", nil, []string{"server"}, "the server uses a NATS that runs for itself"},
+		{"github.com/prometheus", []string{"server"}, nil, "parts of the server count, and package main tells Prometheus"},
 		{"syscall/js", []string{"shared/transport/rtc", "wasm", "bench", "internal/browsertest"}, nil, "the rest of the core is the same on all targets"},
 		{module + "shared/store/logtest", nil, []string{"shared/store", "wasm/idblog"}, "it is for tests"},
 		{module + "shared/transport/transporttest", nil, []string{"shared/transport"}, "it is for tests"},
