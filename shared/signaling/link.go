@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/shoaldb/shoal/shared/protocol"
 )
 
 const (
