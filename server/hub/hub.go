@@ -36,6 +36,8 @@ type Options struct {
 	ICEServers func(peer string, turn bool) ([]protocol.ICEServer, time.Duration)
 	// Joined is called with how long it took a client to get into a room, from its message on. It must not block. Default: nothing.
 	Joined func(took time.Duration)
+	// Cluster has other nodes serve the same rooms. Default: there are none.
+	Cluster Cluster
 	// ResumeKey signs resume tokens. Servers with one key, and a server before and after its restart, honour each other's.
 	// Default: random.
 	ResumeKey []byte

@@ -27,6 +27,9 @@ type Options struct {
 	// Dialect is what to speak. DialectShoal needs a Shoal server; DialectRxDB works with RxDB's as well, for one room.
 	// Default: DialectShoal.
 	Dialect protocol.Dialect
+	// Fallbacks are the URLs of further servers of the same cluster. Each attempt to connect goes to another server than the one
+	// before, in the order of New's url and then these. Default: none.
+	Fallbacks []string
 	// Role is what this peer offers to the rooms that it joins; JoinAs gives another for one. Default: nothing.
 	Role protocol.Role
 	// Token returns the token for a room: each time that the client joins it, and again before the token that it gave
@@ -97,7 +100,7 @@ type Client struct {
 // New returns a client that connects to url (ws:// or wss://) in the background, for ever, until Close.
 func New(url string, opts *Options) *Client {
 	o := opts.withDefaults()
-	return start(o, websocketDialer(url, o.Dialect))
+	return start(o, inTurn(append([]string{url}, o.Fallbacks...), o.Dialect))
 }
 
 func start(opts Options, dial dialer) *Client {

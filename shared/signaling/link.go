@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/shoaldb/shoal/shared/protocol"
 )
 
 const (
@@ -133,5 +135,15 @@ func (l *link) probing() {
 		case <-l.ctx.Done():
 			return
 		}
+	}
+}
+
+// inTurn dials one server after the other, and begins again after the last.
+func inTurn(urls []string, dialect protocol.Dialect) dialer {
+	next := 0
+	return func(ctx context.Context) (socket, error) {
+		url := urls[next]
+		next = (next + 1) % len(urls)
+		return websocketDialer(url, dialect)(ctx)
 	}
 }
