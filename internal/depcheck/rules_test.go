@@ -29,6 +29,7 @@ func layers() []layer {
 		{"shared/signaling", []string{"shared/protocol"}, "it is a client of the signaling server and nothing else"},
 		{"shared/pool", core, "it is the top of the replication core, and knows none of the programs that use it"},
 		{"server", []string{"shared/protocol"}, "the server introduces replicas to one another and holds no documents"},
+		{"github.com/shoaldb/shoal", core, "package shoal is the core for native programs, and has to do with neither server nor browser"},
 		{"peer", core, "it is the core as a native program, and has to do with neither server nor browser"},
 		{"wasm", core, "it is the core as an object of JavaScript, and has to do with neither server nor native programs"},
 		{"bench", []string{"shared", "internal", "e2e"}, "a benchmark measures what users get"},
