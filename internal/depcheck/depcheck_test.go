@@ -211,7 +211,7 @@ func TestRules(t *testing.T) {
 		{use{"server/hub", "hub.go", module + "shared/collection", false}, "holds no documents"},
 		{use{"server/hub", "hub_test.go", module + "shared/signaling", true}, ""},
 		{use{"shared/pool", "pool.go", module + "wasm", false}, "knows none of the programs"},
-		{use{"shared/pool", "pool.go", "github.com/pion/webrtc/v4", false}, "may only be imported in shared/transport/rtc, server/ice"},
+		{use{"shared/pool", "pool.go", "github.com/pion/webrtc/v4", false}, "may only be imported in shared/transport/rtc, server/turn"},
 		{use{"shared/pool", "pool_test.go", "github.com/pion/webrtc/v4", true}, "through package transport"},
 		{use{"shared/transport/rtc", "pc.go", "github.com/pion/webrtc/v4", false}, ""},
 		{use{"shared/collection", "now.go", "syscall/js", false}, "the same on all targets"},

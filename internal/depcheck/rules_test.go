@@ -15,7 +15,7 @@ func layers() []layer {
 	values := []string{"shared/document", "shared/block", "shared/protocol", "shared/query"}
 	data := append([]string{"shared/store", "shared/collection"}, values...)
 	network := []string{"shared/replication", "shared/rxdb", "shared/transport", "shared/signaling"}
-	core := append(append([]string{"shared/pool", "internal/gate"}, network...), data...)
+	core := append(append([]string{"shared/pool", "shared/finder", "internal/gate"}, network...), data...)
 	return []layer{
 		{"shared/document", nil, "it is values and pure functions, on which all else stands"},
 		{"shared/block", []string{"shared/document"}, "it packs entries and knows no more than them"},
@@ -23,14 +23,16 @@ func layers() []layer {
 		{"shared/query", []string{"shared/document"}, "it reads JSON bytes, wherever they are stored"},
 		{"shared/store", []string{"internal/gate"}, "a log keeps records without knowing what is in them"},
 		{"shared/collection", data, "documents are kept the same whether or not anybody replicates them"},
+		{"shared/finder", data, "queries see a collection as anybody else does"},
+		{"shared/validate", nil, "schemas say what a document has to be, wherever it comes from"},
 		{"shared/replication", data, "a session knows neither connections nor pools; it has no I/O of its own"},
 		{"shared/rxdb", append([]string{"shared/replication"}, data...), "it sits beside package replication and knows neither connections nor pools"},
 		{"shared/transport", nil, "connections carry bytes, whatever these mean"},
 		{"shared/signaling", []string{"shared/protocol"}, "it is a client of the signaling server and nothing else"},
 		{"shared/pool", core, "it is the top of the replication core, and knows none of the programs that use it"},
+		{"github.com/shoaldb/shoal", append([]string{"shared/validate"}, core...), "it is the core for any native program"},
 		{"server", []string{"shared/protocol"}, "the server introduces replicas to one another and holds no documents"},
-		{"github.com/shoaldb/shoal", core, "package shoal is the core for native programs, and has to do with neither server nor browser"},
-		{"peer", core, "it is the core as a native program, and has to do with neither server nor browser"},
+		{"peer", append([]string{"github.com/shoaldb/shoal"}, core...), "it is a native program for the root package, and has to do with neither server nor browser"},
 		{"wasm", core, "it is the core as an object of JavaScript, and has to do with neither server nor native programs"},
 		{"bench", []string{"shared", "internal", "e2e"}, "a benchmark measures what users get"},
 		{"e2e", []string{"shared", "internal", "peer"}, "it tests what users get, from outside"},
@@ -48,7 +50,7 @@ type place struct {
 
 func places() []place {
 	return []place{
-		{"github.com/pion", []string{"shared/transport/rtc", "server/ice"}, nil, "all others use WebRTC through package transport"},
+		{"github.com/pion", []string{"shared/transport/rtc", "server/turn"}, []string{"server"}, "all others use WebRTC through package transport, and TURN through server/turn"},
 		{"github.com/coder/websocket", []string{"shared/signaling", "server/hub"}, []string{"server", "e2e"}, "all others use the signaling server through package signaling"},
 		{"github.com/hack-pad/go-indexeddb", []string{"wasm/idblog"}, nil, "its last release is old, and it may have to be replaced"},
 		{"go.etcd.io/bbolt", []string{"shared/store/boltlog"}, nil, "all others store through package store"},

@@ -37,6 +37,7 @@ type pc struct {
 	scratch   [transport.Lanes]js.Value // Uint8Array that pieces are sent from
 	ended     js.Value                  // promise that close resolves
 	end       js.Value                  // its resolve function
+	text      bool                      // messages are texts
 	counts    *counts
 	listeners []listener
 	once      sync.Once
@@ -62,15 +63,10 @@ func newPC(cfg pcConfig, h pcHandler) (p *pc, err error) {
 		return nil, fmt.Errorf("make RTCPeerConnection: %w", err)
 	}
 	cfg.counts.pcs.Add(1)
-	p = &pc{rtc: made.JSValue(), counts: cfg.counts}
+	p = &pc{rtc: made.JSValue(), text: cfg.single, counts: cfg.counts}
 	p.ended, p.end = p.newPromise()
-	for i := range p.lanes {
-		lane, id, yes := transport.Lane(i), uint16(i), true
-		channel, err := made.CreateDataChannel(laneLabels[i], &webrtc.DataChannelInit{Ordered: &yes, Negotiated: &yes, ID: &id})
-		if err != nil {
-			return p, fmt.Errorf("make RTCDataChannel: %w", err)
-		}
-		p.openLane(lane, channel.JSValue(), cfg.lowWater, h)
+	if err := p.openChannels(made, cfg, h); err != nil {
+		return p, fmt.Errorf("make RTCDataChannel: %w", err)
 	}
 	p.on(p.rtc, "icecandidate", func(e js.Value) {
 		if c, ok := candidateOf(e.Get("candidate")); ok {
@@ -81,6 +77,60 @@ func newPC(cfg pcConfig, h pcHandler) (p *pc, err error) {
 		h.event(pcEvent{kind: eventState, state: p.rtc.Get("connectionState").String()})
 	})
 	return p, nil
+}
+
+func (p *pc) openChannels(made *webrtc.PeerConnection, cfg pcConfig, h pcHandler) error {
+	switch {
+	case cfg.single && cfg.initiator:
+		p.useSingle(p.rtc.Call("createDataChannel", singleLabel), cfg.lowWater, h)
+		return nil
+	case cfg.single:
+		p.awaitSingle(cfg, h)
+		return nil
+	}
+	for i := range p.lanes {
+		lane, id, yes := transport.Lane(i), uint16(i), true
+		channel, err := made.CreateDataChannel(laneLabels[i], &webrtc.DataChannelInit{Ordered: &yes, Negotiated: &yes, ID: &id})
+		if err != nil {
+			return err
+		}
+		p.openLane(lane, channel.JSValue(), cfg.lowWater, h)
+	}
+	return nil
+}
+
+// awaitSingle uses the channel that the peer makes.
+func (p *pc) awaitSingle(cfg pcConfig, h pcHandler) {
+	p.on(p.rtc, "datachannel", func(e js.Value) {
+		channel := e.Get("channel")
+		reliable := channel.Get("ordered").Bool() && channel.Get("maxRetransmits").IsNull() && channel.Get("maxPacketLifeTime").IsNull()
+		if !p.lanes[transport.Live].IsUndefined() || !reliable {
+			h.event(pcEvent{kind: eventFault, err: errChannel})
+			return
+		}
+		p.useSingle(channel, cfg.lowWater, h)
+		if channel.Get("readyState").String() == "open" {
+			h.event(pcEvent{kind: eventOpen})
+		}
+	})
+}
+
+// useSingle makes channel the only one.
+func (p *pc) useSingle(channel js.Value, lowWater int, h pcHandler) {
+	p.lanes[transport.Live] = channel
+	channel.Set("binaryType", "arraybuffer")
+	channel.Set("bufferedAmountLowThreshold", lowWater)
+	decoder := js.Global().Get("TextDecoder").New()
+	p.on(channel, "bufferedamountlow", func(js.Value) { h.drained(transport.Live) })
+	p.on(channel, "open", func(js.Value) { h.event(pcEvent{kind: eventOpen}) })
+	p.on(channel, "close", func(js.Value) { h.event(pcEvent{kind: eventClosed}) })
+	p.on(channel, "message", func(e js.Value) {
+		data := e.Get("data")
+		if data.Type() != js.TypeString {
+			data = decoder.Call("decode", data) // simple-peer takes both, too
+		}
+		h.heard(transport.Live, []byte(data.String()))
+	})
 }
 
 func (p *pc) openLane(lane transport.Lane, channel js.Value, lowWater int, h pcHandler) {
@@ -253,6 +303,10 @@ func (p *pc) descriptions() (local, remote string) {
 
 func (p *pc) send(lane transport.Lane, piece []byte) (err error) {
 	defer catch(&err)
+	if p.text {
+		p.lanes[lane].Call("send", string(piece))
+		return nil
+	}
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	js.CopyBytesToJS(p.scratch[lane], piece)
