@@ -28,6 +28,7 @@ BROWSER_PACKAGES := ./wasm/... ./shared/transport/rtc
 
 GO_SOURCES   := $(shell find shared wasm internal/gate -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
 SERVER_FILES := $(shell find server shared -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
+PEER_FILES   := $(shell find peer shared *.go -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
 WEB_SOURCES  := $(shell find web/src -name '*.ts' -not -path '*/demo/*' 2>/dev/null) web/build.mjs web/tsconfig.json
 DEMO_SOURCES := $(shell find web/src/demo -type f 2>/dev/null) web/build.mjs
 MODULES      := web/node_modules/.package-lock.json
@@ -53,11 +54,14 @@ help:
 run: build
 	bin/shoal-server --listen $(LISTEN)
 
-## build       bin/shoal-server, with the page and the library in it
-build: bin/shoal-server
+## build       bin/shoal-server, with the page and the library in it, and bin/shoal-peer
+build: bin/shoal-server bin/shoal-peer
 
 bin/shoal-server: $(SERVER_FILES) $(PACKED) | go
 	$(GO) build -trimpath -o $@ ./server
+
+bin/shoal-peer: $(PEER_FILES) | go
+	$(GO) build -trimpath -o $@ ./peer
 
 $(PACKED): index.html web/dist/shoal.js web/dist/shoal.wasm web/dist/demo.js | go
 	$(GO) run ./server/assets/pack $(if $(FAST),-fast) -out server/assets/dist index.html \
