@@ -22,6 +22,7 @@ type state struct {
 	shared   shared              // which own entries others may know of
 	times    []ownTime           // of own writes, only with full
 	repaired []store.Position    // damaged records that were dealt with
+	sealed   bool                // nothing may follow; see Seal
 	told     []acquaintance      // what others said to know when they were last met
 }
 
@@ -42,6 +43,7 @@ const (
 	tagTold     = 6
 	tagFull     = 7
 	tagRepaired = 8
+	tagSealed   = 9
 	headerSize  = len(stateMagic) + 4
 )
 
@@ -51,7 +53,7 @@ var (
 )
 
 func (s *state) isZero() bool {
-	return !s.full && s.self.IsZero() && s.known == nil && !s.shared.set && len(s.times) == 0 && len(s.told) == 0 && len(s.repaired) == 0
+	return !s.full && !s.sealed && s.self.IsZero() && s.known == nil && !s.shared.set && len(s.times) == 0 && len(s.told) == 0 && len(s.repaired) == 0
 }
 
 func oneIf(b bool) byte {
@@ -85,6 +87,9 @@ func encodeState(s state) []byte {
 	}
 	for _, p := range s.repaired {
 		field(tagRepaired, binary.AppendUvarint(nil, uint64(p)))
+	}
+	if s.sealed {
+		field(tagSealed, nil)
 	}
 	for _, a := range s.told {
 		field(tagTold, a.told.AppendTo(binary.AppendUvarint(a.replica[:], uint64(a.upTo))))
@@ -156,6 +161,8 @@ func (s *state) field(tag uint64, p []byte) (err error) {
 		}
 	case tagShared:
 		s.shared = shared{set: true, open: f.uvarint() == 1, upTo: store.Position(f.uvarint())}
+	case tagSealed:
+		s.sealed = true
 	case tagRepaired:
 		s.repaired = append(s.repaired, store.Position(f.uvarint()))
 	case tagTold:
