@@ -17,6 +17,7 @@ type coll struct {
 	db     *database
 	number int
 	key    string // field with the primary key
+	log    string // the name of its log
 
 	mu    sync.Mutex // guards the following fields
 	stop  func()     // ends the feed; nil while nobody watches
