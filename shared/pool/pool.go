@@ -110,6 +110,14 @@ var errRefused = errors.New("the application refused the peer")
 // Replicate begins to replicate coll with all others that replicate a collection of that name in topic. It returns at once; peers come when
 // they come. Cancelling ctx afterwards has no effect. The collection must stay open until the pool is cancelled.
 func Replicate(ctx context.Context, mesh *Mesh, coll *collection.Collection, topic string, opts *Options) (*Pool, error) {
+	p, err := replicate(ctx, mesh, coll, topic, opts)
+	if err != nil && opts != nil && opts.RxDB != nil && opts.RxDB.Log != nil {
+		err = errors.Join(err, opts.RxDB.Log.Close()) // again, it does nothing
+	}
+	return p, err
+}
+
+func replicate(ctx context.Context, mesh *Mesh, coll *collection.Collection, topic string, opts *Options) (*Pool, error) {
 	if n := len([]rune(topic)); n < minTopic || n > maxTopic {
 		return nil, fmt.Errorf("topic %q has %d characters, must have %d to %d", topic, n, minTopic, maxTopic)
 	}
