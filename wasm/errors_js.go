@@ -37,6 +37,7 @@ func codes() []struct {
 		{"clock-skew", &protocol.FaultError{Fault: protocol.FaultClock}},
 		{"schema", &protocol.FaultError{Fault: protocol.FaultSchema}},
 		{"refused", &protocol.FaultError{Fault: protocol.FaultRefused}},
+		{"secret", &protocol.FaultError{Fault: protocol.FaultSecret}},
 		{"version", &protocol.FaultError{Fault: protocol.FaultVersion}},
 		{"limit", &protocol.FaultError{Fault: protocol.FaultLimit}},
 		{"identity", &protocol.FaultError{Fault: protocol.FaultSelf}},

@@ -47,9 +47,9 @@ func (d *database) connect(opts *connectionOptions) (*pool.Mesh, error) {
 		if err != nil {
 			return nil, err
 		}
-		return pool.NewMesh(n, nil), nil
+		return pool.NewMesh(n, &pool.MeshOptions{Secret: opts.Secret}), nil
 	}
-	o := &pool.ConnectOptions{RTC: rtc.Options{RelayOnly: opts.RelayOnly}}
+	o := &pool.ConnectOptions{Mesh: pool.MeshOptions{Secret: opts.Secret}, RTC: rtc.Options{RelayOnly: opts.RelayOnly}}
 	for _, s := range opts.ICEServers {
 		o.RTC.ICEServers = append(o.RTC.ICEServers, rtc.ICEServer{URLs: s.URLs, Username: s.Username, Credential: s.Credential})
 	}

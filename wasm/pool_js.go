@@ -325,6 +325,7 @@ type connectionOptions struct {
 	URL        string      `json:"url"`
 	ICEServers []iceServer `json:"iceServers"`
 	RelayOnly  bool        `json:"relayOnly"`
+	Secret     string      `json:"secret"`
 	Network    int         `json:"network"`
 }
 

@@ -33,6 +33,12 @@ export interface ReplicationOptions<T, Peer = any> {
 	/** Who replicates a collection of that name in the same topic is a peer. 6 to 99 characters. */
 	topic: string;
 	connectionHandlerCreator: ConnectionHandlerCreator<Peer>;
+	/**
+	 * What all users of the topic know and nobody else, the signaling server included. Peers prove to each other that they know it before they
+	 * say anything else, so that the server can neither join nor listen. It may be a phrase: what crosses the network does not help to guess it,
+	 * each connection is one guess. Not with custom connection handlers. Default: none.
+	 */
+	secret?: string;
 	/** Takes documents from peers. Left out, nothing is taken. */
 	pull?: DirectionOptions<T>;
 	/** Sends documents to peers. Left out, nothing is sent. */
@@ -283,10 +289,13 @@ export class PoolObject<T> implements ReplicationPool<T> {
 			const handler: ConnectionHandler = await create({ topic, collection });
 			signaling = signalingOf(handler);
 			if (!signaling) {
+				if (this.#options.secret) {
+					throw new ShoalError('unsupported', 'a secret needs connections that it can be bound to, which custom connection handlers do not have');
+				}
 				return { network: await serveNetwork(this.#records.core, handler, (error) => this.#errors.next(error)) };
 			}
 		}
-		return signaling;
+		return { ...signaling, secret: this.#options.secret ?? '' };
 	}
 
 	#event(kind: string, text: string): void {
@@ -413,7 +422,7 @@ export function checkOptions<T>(options: ReplicationOptions<T>): Records<T> {
 	if (typeof options !== 'object' || options === null) {
 		throw new TypeError('replicateP2P takes an object with options');
 	}
-	const { collection, topic, connectionHandlerCreator, pull, push, isPeerValid, retryTime } = options;
+	const { collection, topic, connectionHandlerCreator, pull, push, isPeerValid, retryTime, secret } = options;
 	const records = typeof collection === 'object' && collection !== null ? recordsOf(collection) : undefined;
 	if (!records) {
 		throw new TypeError('collection must be a collection of a Shoal database');
@@ -437,6 +446,9 @@ export function checkOptions<T>(options: ReplicationOptions<T>): Records<T> {
 		if (direction.modifier !== undefined && typeof direction.modifier !== 'function') {
 			throw new TypeError(`${name}.modifier must be a function`);
 		}
+	}
+	if (secret !== undefined && (typeof secret !== 'string' || secret === '')) {
+		throw new TypeError('secret must be a string that is not empty');
 	}
 	if (isPeerValid !== undefined && typeof isPeerValid !== 'function') {
 		throw new TypeError('isPeerValid must be a function');

@@ -150,6 +150,7 @@ func (n *Network) begin(p *peer, id string, offer signal, old string) {
 	n.links[id] = l
 	p.attempt = l
 	p.actAt = time.Time{}
+	p.tried = true
 	n.opts.Events(transport.Event{Peer: p.id, State: transport.Connecting})
 	n.running.Go(func() { l.run(offer, old) })
 }
@@ -223,7 +224,7 @@ func (n *Network) opened(l *link) {
 			other.fail(ErrReplaced)
 		}
 	}
-	p.attempt, p.open = nil, l
+	p.attempt, p.open, p.tried = nil, l, false
 	p.actAt = time.Time{}
 	l.openedAt = time.Now()
 	n.logger.Info("connected", "peer", p.id)
@@ -267,13 +268,14 @@ func isClean(cause error) bool {
 // failed deals with an attempt that came to nothing.
 func (n *Network) failed(p *peer, cause error) {
 	n.logger.Info("attempt failed", "peer", p.id, "error", cause)
+	p.tried = true
 	n.opts.Events(transport.Event{Peer: p.id, State: transport.Failed, Err: cause})
 	n.retry(p)
 }
 
 // retry plans the next attempt at p, if there is to be one.
 func (n *Network) retry(p *peer) {
-	if !n.wanted(p) || p.open != nil || p.attempt != nil {
+	if n.postpone(p) || !n.wanted(p) || p.open != nil || p.attempt != nil {
 		return
 	}
 	p.failures++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -41,6 +42,7 @@ type Network struct {
 	topics  map[string]bool
 	peers   map[string]*peer
 	links   map[string]*link // by id
+	avoided map[string]time.Time // peers with which there is to be no connection before that time
 	closing bool
 }
 
@@ -69,6 +71,7 @@ func start(signaler Signaler, opts *Options, native nativeConfig, times timing) 
 		topics:   make(map[string]bool),
 		peers:    make(map[string]*peer),
 		links:    make(map[string]*link),
+		avoided:  make(map[string]time.Time),
 	}
 	n.life, n.cancel = context.WithCancelCause(context.Background())
 	n.running.Go(n.loop)
@@ -187,6 +190,29 @@ func (n *Network) Wake() {
 		}
 		for _, p := range n.peers {
 			p.hurry(time.Now())
+		}
+	})
+}
+
+// Avoid makes no connection to a peer for some time: its owner has closed one because the peer is not to be dealt with. It must not be called from Options.Events.
+func (n *Network) Avoid(peer string, d time.Duration) {
+	n.do(func() {
+		until := time.Now().Add(d)
+		maps.DeleteFunc(n.avoided, func(_ string, t time.Time) bool { return time.Now().After(t) })
+		if len(n.avoided) < maxListed {
+			n.avoided[peer] = until
+		}
+		p := n.peers[peer]
+		if p == nil {
+			n.opts.Events(transport.Event{Peer: peer, State: transport.Closed}) // it left meanwhile
+			return
+		}
+		p.tried = true
+		if p.attempt != nil {
+			n.drop(p, p.attempt)
+		}
+		if p.open == nil {
+			n.postpone(p)
 		}
 	})
 }

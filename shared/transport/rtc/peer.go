@@ -24,6 +24,7 @@ type peer struct {
 	failures int       // attempts that failed since the last connection that lasted
 	old      string    // id of a connection that only the peer still has
 	actAt    time.Time // when to begin an attempt, or to ask for one; zero: no need
+	tried    bool      // an attempt was told of since the last connection
 }
 
 // initiates says whether this side begins: RxDB's rule.
@@ -39,13 +40,28 @@ func (p *peer) hurry(now time.Time) {
 
 // wanted says whether there should be a connection to p.
 func (n *Network) wanted(p *peer) bool {
-	return !p.foreign && len(p.rooms) > 0 && n.self != "" && !n.closing
+	return !p.foreign && len(p.rooms) > 0 && n.self != "" && !n.closing && !n.avoids(p)
+}
+
+func (n *Network) avoids(p *peer) bool { return time.Now().Before(n.avoided[p.id]) }
+
+// postpone plans what is not to be done to a peer before the network stops avoiding it. It reports whether the network does.
+func (n *Network) postpone(p *peer) bool {
+	if n.avoids(p) {
+		p.actAt = n.avoided[p.id]
+		return true
+	}
+	return false
 }
 
 // forgetIdle removes p when nothing about it matters any more.
 func (n *Network) forgetIdle(p *peer) {
-	if len(p.rooms) == 0 && p.open == nil && p.attempt == nil {
-		delete(n.peers, p.id)
+	if len(p.rooms) > 0 || p.open != nil || p.attempt != nil {
+		return
+	}
+	if delete(n.peers, p.id); p.tried {
+		p.tried = false
+		n.opts.Events(transport.Event{Peer: p.id, State: transport.Closed})
 	}
 }
 
@@ -161,7 +177,7 @@ func (n *Network) greet(p *peer, now time.Time) {
 		signalOne(p.open.woken) // it may have waited for a way to signal
 	}
 	switch {
-	case !n.wanted(p) || p.attempt != nil:
+	case n.postpone(p) || !n.wanted(p) || p.attempt != nil:
 	case !n.initiates(p):
 		if p.open == nil {
 			p.actAt = now.Add(n.timing.connect)
@@ -209,7 +225,7 @@ func (n *Network) tick(now time.Time) {
 // act begins an attempt at p, or asks p for one when that is p's part.
 func (n *Network) act(p *peer, now time.Time) {
 	switch {
-	case !n.wanted(p) || p.attempt != nil || p.open != nil:
+	case n.postpone(p) || !n.wanted(p) || p.attempt != nil || p.open != nil:
 	case n.initiates(p):
 		n.attempt(p)
 	default:
