@@ -127,7 +127,7 @@ func TestModifiers(t *testing.T) {
 		}
 		b.coll.View(func(v collection.View) {
 			for _, id := range []string{"2", "4"} {
-				var dot = docDot(a, id)
+				dot := docDot(a, id)
 				if v.Known().Covers(dot) {
 					t.Errorf("b claims to know %s, which was withheld", id)
 				}

@@ -35,7 +35,7 @@ func goldenFrames() map[string]Frame {
 	return map[string]Frame{
 		"share":   &Share{Point: replica32(0x33)},
 		"confirm": &Confirm{Tag: [64]byte{1, 2, 3, 63: 0xff}},
-		"hello": &Hello{MinVersion: 1, MaxVersion: 3, Nonce: [16]byte(replica(0x11))},
+		"hello":   &Hello{MinVersion: 1, MaxVersion: 3, Nonce: [16]byte(replica(0x11))},
 		"open": &Open{
 			Channel: 1, Proof: OpenProof("my-users-pool", "todos", [16]byte(replica(0x11)), [16]byte(replica(0x22))),
 			Collection: "todos", Replica: replica(0xaa), SchemaVersion: 2, SchemaHash: [32]byte{1, 2, 3},

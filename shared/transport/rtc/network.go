@@ -41,7 +41,7 @@ type Network struct {
 	servers []ICEServer
 	topics  map[string]bool
 	peers   map[string]*peer
-	links   map[string]*link // by id
+	links   map[string]*link     // by id
 	avoided map[string]time.Time // peers with which there is to be no connection before that time
 	closing bool
 }
