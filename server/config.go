@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/shoaldb/shoal/server/hub"
@@ -16,6 +17,7 @@ import (
 type config struct {
 	listen   string
 	open     bool
+	keys     keyFlags
 	tlsCert  string
 	tlsKey   string
 	logLevel slog.Level
@@ -34,11 +36,12 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	fs := flag.NewFlagSet("shoal-server", flag.ContinueOnError)
 	fs.SetOutput(output)
 	fs.Usage = func() {
-		fmt.Fprintf(output, "usage: shoal-server [flags]\n\nEach flag can be given as an environment variable: --max-rooms as %sMAX_ROOMS.\n\n", envPrefix)
+		fmt.Fprintf(output, "usage: shoal-server [flags]\n       shoal-server token --room R [flags]\n\nEach flag can be given as an environment variable: --max-rooms as %sMAX_ROOMS.\n\n", envPrefix)
 		fs.PrintDefaults()
 	}
 	fs.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
 	fs.BoolVar(&c.open, "open", false, "serve everybody, without keys, also off loopback")
+	c.keys.flags(fs)
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "`file` with the certificate chain; with --tls-key the server speaks TLS only")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "`file` with the certificate's private key")
 	fs.StringVar(&origins, "origins", "", "comma-separated `list` of the origins whose pages may connect; all by default")
@@ -61,8 +64,10 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	}
 	var err error
 	c.hub.Origins = list(origins)
-	c.hub.TrustedProxies, err = prefixes(list(proxies))
-	return &c, err
+	if c.hub.TrustedProxies, err = prefixes(list(proxies)); err != nil {
+		return nil, err
+	}
+	return &c, c.checkAccess()
 }
 
 // limits are flags of the hub's limits, 0 for the default.
@@ -85,15 +90,15 @@ func limits(fs *flag.FlagSet, o *hub.Options) {
 	}
 }
 
-// fromEnvironment sets the flags that were not given.
-func fromEnvironment(fs *flag.FlagSet, getenv func(string) string) error {
+// fromEnvironment sets the flags that were not given: all of them, or only those named.
+func fromEnvironment(fs *flag.FlagSet, getenv func(string) string, only ...string) error {
 	given := make(map[string]bool)
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	var err error
 	fs.VisitAll(func(f *flag.Flag) {
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value := getenv(name)
-		if value == "" || given[f.Name] || err != nil {
+		if value == "" || given[f.Name] || err != nil || len(only) > 0 && !slices.Contains(only, f.Name) {
 			return
 		}
 		if e := fs.Set(f.Name, value); e != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -42,6 +43,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, output 
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(output, &slog.HandlerOptions{Level: c.logLevel}))
+	keys, err := c.keys.open()
+	if err != nil {
+		return err
+	}
 	files, err := assets.NewHandler(assets.FS())
 	if err != nil {
 		return err
@@ -49,9 +54,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, output 
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	ln, err := listen(ctx, c.listen, c.open)
+	ln, err := listen(ctx, c.listen, c.open || keys != nil)
 	if err != nil {
 		return err
+	}
+	if keys != nil {
+		c.hub.Authorize = authorize(keys)
+		var watcher sync.WaitGroup
+		defer watcher.Wait()
+		watching, stop := context.WithCancel(ctx)
+		defer stop()
+		watcher.Go(func() { watchKeys(watching, keys, keysInterval, log) })
 	}
 	if c.pprof != "" {
 		stop, err := serveProfiles(ctx, c.pprof, log)
@@ -77,7 +90,7 @@ func listen(ctx context.Context, address string, open bool) (net.Listener, error
 	}
 	if !addr.IP.IsLoopback() && !open {
 		return nil, fmt.Errorf("listen on %s: everybody who reaches that address could use this server, for it has no keys; "+
-			"say --open if that is meant, or --listen 127.0.0.1:%d", addr, addr.Port)
+			"give --auth-key or --auth-jwks-file, or --listen 127.0.0.1:%d, or say --open if that is meant", addr, addr.Port)
 	}
 	lc := net.ListenConfig{KeepAlive: -1} // the hub and net/http notice dead sockets themselves
 	ln, err := lc.Listen(ctx, "tcp", addr.String())

@@ -128,7 +128,7 @@ func (c *conn) endWith(code protocol.Code, status ws.StatusCode, text string) {
 	if !c.ending.CompareAndSwap(0, c.hub.tick.Load()) {
 		return
 	}
-	c.hub.stats.cut.Add(1)
+	c.hub.stats.cutFor(reason(code))
 	c.hub.opts.Logger.Info("connection ended", "peer", c.name(), "code", code, "reason", text)
 	var b batch
 	if c.shoal {

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"time"
+
 	"github.com/gobwas/ws"
 
 	"github.com/shoaldb/shoal/shared/protocol"
@@ -46,6 +48,7 @@ func (w *worker) answer(c *conn, m *protocol.Message) { c.put(ws.OpText, encode(
 
 // refuse tells a Shoal client what was not done.
 func (w *worker) refuse(c *conn, code protocol.Code, text, room, receiver string) {
+	w.hub.stats.note(reason(code))
 	if c.shoal {
 		w.answer(c, &protocol.Message{Type: protocol.TypeError, Code: code, Text: text, Room: room, ReceiverPeerID: receiver})
 	}
@@ -84,13 +87,13 @@ func (w *worker) handleJoin(c *conn) verdict {
 	if r, _ := c.room(text); r != nil && !c.shoal {
 		return waiting
 	}
-	name := string(text)
+	name, began := string(text), time.Now()
 	if w.hub.opts.Authorize == nil {
-		w.enter(c, name, everything())
+		w.enter(c, name, everything(), began)
 		return waiting
 	}
 	token, given := w.env.Text(protocol.FieldToken)
-	c.entry = &entry{room: name, token: string(token)}
+	c.entry = &entry{room: name, token: string(token), began: began}
 	if !given {
 		c.entry.token = c.token
 	}
@@ -100,6 +103,7 @@ func (w *worker) handleJoin(c *conn) verdict {
 // entry is a join that Options.Authorize decides.
 type entry struct {
 	room, token string
+	began       time.Time
 	grant       Grant
 	err         error
 }
@@ -115,12 +119,12 @@ func (w *worker) decided(c *conn) {
 		w.refuse(c, protocol.CodeUnauthorized, e.err.Error(), e.room, "")
 		return
 	}
-	w.enter(c, e.room, e.grant)
+	w.enter(c, e.room, e.grant, e.began)
 }
 
 // enter makes the client a member of a room, or tells it again who is there if it is one. That costs it in proportion to
 // those who must be told.
-func (w *worker) enter(c *conn, name string, g Grant) {
+func (w *worker) enter(c *conn, name string, g Grant, began time.Time) {
 	if told := c.iced.Load(); told == icedNot || told == icedSTUN && g.TURN {
 		c.tellICE(g.TURN, &w.batch)
 	}
@@ -131,6 +135,10 @@ func (w *worker) enter(c *conn, name string, g Grant) {
 	size, code := w.hub.join(c, name, g, &w.batch)
 	w.charge(c, size/10)
 	switch code {
+	case "":
+		if joined := w.hub.opts.Joined; joined != nil {
+			joined(time.Since(began))
+		}
 	case protocol.CodeTooManyRooms:
 		w.refuse(c, code, "too many rooms on this connection", name, "")
 	case protocol.CodeRoomFull:

@@ -93,7 +93,7 @@ func (l *listener) take(nc net.Conn) bool {
 	case errors.Is(err, net.ErrClosed):
 		return false
 	case err != nil:
-		l.hub.stats.refused.Add(1)
+		l.hub.stats.refuse(err)
 		c.cut()
 	default:
 		go c.wait()
@@ -138,7 +138,7 @@ func socketAddr(nc net.Conn) netip.Addr {
 	return nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 }
 
-var errTooMany = errors.New("hub: too many connections that say nothing")
+var errTooMany = &refusal{reason: reasonSilent, text: "hub: too many connections that say nothing"}
 
 // settled undoes expect.
 func (h *Hub) settled(c *conn, addr netip.Addr) {

@@ -184,7 +184,7 @@ func (c *conn) overflow() {
 	over := c.out.closed || c.out.last
 	c.out.mu.Unlock()
 	if !over && c.ending.CompareAndSwap(0, c.hub.tick.Load()) {
-		c.hub.stats.cut.Add(1)
+		c.hub.stats.cutFor(reasonSlow)
 		c.hub.opts.Logger.Info("slow reader cut off", "peer", c.name(), "queue", c.hub.opts.MaxQueue)
 		c.cut()
 	}
