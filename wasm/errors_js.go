@@ -52,6 +52,8 @@ func codes() []struct {
 		{"timeout", rtc.ErrTimeout},
 		{"peer-gone", rtc.ErrPeerGone},
 		{"replaced", rtc.ErrReplaced},
+		{"relay", rtc.ErrRelay},
+		{"relay", protocol.ErrRelayDenied},
 		{"too-many-peers", rtc.ErrFull},
 		{"unsupported", errors.ErrUnsupported},
 		{"cancelled", context.Canceled},

@@ -49,7 +49,7 @@ func (d *database) connect(opts *connectionOptions) (*pool.Mesh, error) {
 		}
 		return pool.NewMesh(n, &pool.MeshOptions{Secret: opts.Secret}), nil
 	}
-	o := &pool.ConnectOptions{Mesh: pool.MeshOptions{Secret: opts.Secret}, RTC: rtc.Options{RelayOnly: opts.RelayOnly}}
+	o := &pool.ConnectOptions{Mesh: pool.MeshOptions{Secret: opts.Secret}, RTC: rtc.Options{RelayOnly: opts.RelayOnly, NoRelay: opts.NoRelay}}
 	for _, s := range opts.ICEServers {
 		o.RTC.ICEServers = append(o.RTC.ICEServers, rtc.ICEServer{URLs: s.URLs, Username: s.Username, Credential: s.Credential})
 	}

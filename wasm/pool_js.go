@@ -13,6 +13,7 @@ import (
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/pool"
 	"github.com/shoaldb/shoal/shared/replication"
+	"github.com/shoaldb/shoal/shared/transport"
 	"github.com/shoaldb/shoal/wasm/jsbridge"
 )
 
@@ -196,6 +197,18 @@ type peerState struct {
 	State    string         `json:"state"`
 	Error    string         `json:"error,omitempty"`
 	Progress *progressState `json:"progress,omitempty"`
+	Path     *pathState     `json:"path,omitempty"`
+}
+
+type pathState struct {
+	Local   string  `json:"localCandidate"`
+	Remote  string  `json:"remoteCandidate"`
+	Relayed bool    `json:"relayed"`
+	RTT     float64 `json:"roundTripTime"` // in milliseconds
+}
+
+func pathOf(s transport.Stats) pathState {
+	return pathState{s.LocalCandidate, s.RemoteCandidate, s.Relayed, float64(s.RTT.Microseconds()) / 1000}
 }
 
 type progressState struct {
@@ -210,10 +223,11 @@ func (r *replicating) states() *states {
 	server, pending := r.mesh.States()
 	s := &states{Server: serverState{State: string(server.State), Error: text(server.Err)}, Peers: []peerState{}}
 	for _, p := range r.Peers() {
-		g := p.Progress
+		g, path := p.Progress, pathOf(p.Path)
 		s.Peers = append(s.Peers, peerState{
 			peerID: peerID{p.ID, p.Replica.String()}, State: "open",
 			Progress: &progressState{g.Pulling, g.Received, g.Remaining, g.Backlog, g.InSync},
+			Path:     &path,
 		})
 	}
 	for _, e := range pending {
@@ -299,13 +313,10 @@ func (c *core) stats(ctx context.Context, a arguments) (any, error) {
 		return nil, nil
 	}
 	return marshal(struct {
-		Local    string  `json:"localCandidate"`
-		Remote   string  `json:"remoteCandidate"`
-		Relayed  bool    `json:"relayed"`
-		RTT      float64 `json:"roundTripTime"`
-		Sent     uint64  `json:"bytesSent"`
-		Received uint64  `json:"bytesReceived"`
-	}{s.LocalCandidate, s.RemoteCandidate, s.Relayed, float64(s.RTT.Microseconds()) / 1000, s.BytesSent, s.BytesReceived})
+		pathState
+		Sent     uint64 `json:"bytesSent"`
+		Received uint64 `json:"bytesReceived"`
+	}{pathOf(s), s.BytesSent, s.BytesReceived})
 }
 
 // wake () makes all that waits for its next try try now.
@@ -325,6 +336,7 @@ type connectionOptions struct {
 	URL        string      `json:"url"`
 	ICEServers []iceServer `json:"iceServers"`
 	RelayOnly  bool        `json:"relayOnly"`
+	NoRelay    bool        `json:"noRelay"`
 	Secret     string      `json:"secret"`
 	Network    int         `json:"network"`
 }

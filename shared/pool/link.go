@@ -30,6 +30,7 @@ type link struct {
 	rng      *rand.Rand
 	over     bool  // group takes nothing more
 	fault    error // that ended the connection, found here or there
+	path     transport.Stats
 	theirs   *protocol.Hello
 	control  []protocol.Frame                    // to be sent before anything else
 	last     protocol.Channel                    // the last number given
@@ -62,11 +63,48 @@ func (l *link) run(ctx context.Context) error {
 		l.mu.Unlock()
 		return nil
 	})
+	l.group.Go(l.watchPath)
 	l.group.Go(l.read)
 	l.group.Go(func() error { return l.write(transport.Live) })
 	l.group.Go(func() error { return l.write(transport.Bulk) })
 	err := l.group.Wait()
 	return errors.Join(l.failure(), err, l.conn.Close())
+}
+
+// It is looked at what a connection is made up of at once, after pathFirst, when the round trip time is known, and then every pathEvery.
+const (
+	pathFirst = time.Second
+	pathEvery = 10 * time.Second
+)
+
+// watchPath keeps path up to date.
+func (l *link) watchPath() error {
+	timer := time.NewTimer(pathFirst)
+	defer timer.Stop()
+	for {
+		now := l.conn.Stats(l.ctx)
+		l.mu.Lock()
+		old := l.path
+		l.path = now
+		l.mu.Unlock()
+		if now.Relayed != old.Relayed || now.LocalCandidate != old.LocalCandidate || now.RemoteCandidate != old.RemoteCandidate {
+			for _, p := range l.mesh.offered() {
+				p.changed()
+			}
+		}
+		select {
+		case <-timer.C:
+			timer.Reset(pathEvery)
+		case <-l.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (l *link) lastPath() transport.Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.path
 }
 
 // failed notes the fault that ends the connection. The first counts.

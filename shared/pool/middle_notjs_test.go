@@ -17,8 +17,8 @@ import (
 	"github.com/shoaldb/shoal/shared/transport/rtc/rtctest"
 )
 
-// webrtc makes a replica that meets others by WebRTC through a signaling server.
-func webrtc(t *testing.T, server *rtctest.Server, id, secret string) *replica {
+// webrtc makes a replica on a network.
+func webrtc(t *testing.T, network *rtc.Network, secret string) *replica {
 	t.Helper()
 	r := &replica{disk: memlog.New(nil)}
 	log, err := r.disk.Open(nil).Log(t.Context(), "todos")
@@ -28,7 +28,7 @@ func webrtc(t *testing.T, server *rtctest.Server, id, secret string) *replica {
 	if r.coll, err = collection.Open(t.Context(), "todos", log, nil); err != nil {
 		t.Fatal(err)
 	}
-	r.mesh = NewMesh(peerOn(t, server, id), &MeshOptions{Secret: secret})
+	r.mesh = NewMesh(network, &MeshOptions{Secret: secret})
 	t.Cleanup(r.stop)
 	r.pool, err = Replicate(t.Context(), r.mesh, r.coll, topic, &Options{
 		Pull: &replication.Direction{}, Push: &replication.Direction{},
@@ -55,11 +55,10 @@ func peerOn(t *testing.T, server *rtctest.Server, id string) *rtc.Network {
 
 // middle is what a hostile signaling server does that gives each of two peers a certificate of its own instead of the other's: it has a
 // connection to each, and passes on what comes.
-func middle(t *testing.T, left, right *rtctest.Server) {
+func middle(t *testing.T, a, b *rtc.Network) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	a, b := peerOn(t, left, "zz"), peerOn(t, right, "zz")
 	t.Cleanup(func() {
 		cancel()
 		a.Close()
@@ -114,12 +113,27 @@ func pass(ctx context.Context, from, to transport.Conn) {
 // TestMiddle: without a secret a hostile signaling server can sit in the middle, and read and change everything; with one it is found out
 // before a word was said, although it passes on all that belongs to the proof.
 func TestMiddle(t *testing.T) {
+	t.Run("direct", func(t *testing.T) { testMiddle(t, peerOn) })
+	t.Run("relayed", func(t *testing.T) { testMiddle(t, relayedOn) })
+}
+
+// relayedOn makes a network whose connections are all relayed.
+func relayedOn(t *testing.T, server *rtctest.Server, id string) *rtc.Network {
+	t.Helper()
+	n, err := rtc.New(server.Relaying(id), &rtc.Options{RelayOnly: true, LoopbackOnly: true, ConnectTimeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func testMiddle(t *testing.T, peerOn func(t *testing.T, server *rtctest.Server, id string) *rtc.Network) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	t.Run("without a secret", func(t *testing.T) {
 		left, right := rtctest.New(), rtctest.New()
-		middle(t, left, right)
-		a, b := webrtc(t, left, "a", ""), webrtc(t, right, "b", "")
+		middle(t, peerOn(t, left, "zz"), peerOn(t, right, "zz"))
+		a, b := webrtc(t, peerOn(t, left, "a"), ""), webrtc(t, peerOn(t, right, "b"), "")
 		d := a.insert(t, "1", "of a")
 		if err := a.pool.AwaitReplicated(ctx, d.Version, 1); err != nil {
 			t.Fatal(err)
@@ -130,8 +144,8 @@ func TestMiddle(t *testing.T) {
 	})
 	t.Run("with a secret", func(t *testing.T) {
 		left, right := rtctest.New(), rtctest.New()
-		middle(t, left, right)
-		a, b := webrtc(t, left, "a", "correct horse"), webrtc(t, right, "b", "correct horse")
+		middle(t, peerOn(t, left, "zz"), peerOn(t, right, "zz"))
+		a, b := webrtc(t, peerOn(t, left, "a"), "correct horse"), webrtc(t, peerOn(t, right, "b"), "correct horse")
 		a.insert(t, "1", "of a")
 		for _, r := range []*replica{a, b} {
 			if err := r.awaitFault(ctx, protocol.FaultSecret); err != nil {
@@ -148,7 +162,7 @@ func TestMiddle(t *testing.T) {
 	})
 	t.Run("nobody in the middle", func(t *testing.T) {
 		server := rtctest.New()
-		a, b := webrtc(t, server, "a", "correct horse"), webrtc(t, server, "b", "correct horse")
+		a, b := webrtc(t, peerOn(t, server, "a"), "correct horse"), webrtc(t, peerOn(t, server, "b"), "correct horse")
 		d := a.insert(t, "1", "of a")
 		if err := a.pool.AwaitReplicated(ctx, d.Version, 1); err != nil {
 			t.Fatal(err, a.told(), b.told())

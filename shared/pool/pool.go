@@ -80,6 +80,7 @@ type Peer struct {
 	ID       string               // under which the network knows it
 	Replica  document.ReplicaID   // of its copy of the collection
 	Progress replication.Progress // zero in what Options.Valid is given
+	Path     transport.Stats      // some seconds old at most; Pool.Stats has it fresh
 }
 
 // Pool is the replication of one collection in one topic. It goes on until Cancel. All methods may be called concurrently.
@@ -145,7 +146,7 @@ func (p *Pool) Peers() []Peer {
 	var peers []Peer
 	for _, c := range channels {
 		if s := c.current(); s != nil {
-			peers = append(peers, Peer{ID: c.link.conn.Peer(), Replica: s.Remote(), Progress: s.Progress()})
+			peers = append(peers, Peer{ID: c.link.conn.Peer(), Replica: s.Remote(), Progress: s.Progress(), Path: c.link.lastPath()})
 		}
 	}
 	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Compare(a.ID, b.ID) })

@@ -18,6 +18,7 @@
  * - `signaling`: the signaling server refused something
  * - `unauthorized`, `room-full`, `topic`: it let nobody into the topic
  * - `timeout`: no connection in time; where that stays, a TURN server is needed
+ * - `relay`: no connection through the signaling server either: it, or the peer, does not want that
  * - `peer-gone`: a peer stopped answering
  * - `replaced`: a peer came back on another connection
  * - `too-many-peers`: one side has as many connections as it wants
@@ -39,7 +40,7 @@
 export type ErrorCode =
 	| 'exists' | 'not-found' | 'changed' | 'invalid' | 'unsupported'
 	| 'quota' | 'locked' | 'lost' | 'uncertain'
-	| 'signaling' | 'unauthorized' | 'room-full' | 'topic' | 'timeout' | 'peer-gone' | 'replaced' | 'too-many-peers'
+	| 'signaling' | 'unauthorized' | 'room-full' | 'topic' | 'timeout' | 'relay' | 'peer-gone' | 'replaced' | 'too-many-peers'
 	| 'schema' | 'version' | 'secret' | 'refused' | 'limit' | 'peer' | 'clock-skew' | 'identity' | 'network'
 	| 'callback' | 'cancelled' | 'closed' | 'load' | 'fatal' | 'error';
 

@@ -6,6 +6,11 @@ export interface ConnectionHandlerOptions {
 	signalingServerUrl: string;
 	/** The RTCConfiguration of the connections: `iceServers` and `iceTransportPolicy` of it are used. */
 	config?: { iceServers?: RTCIceServer[]; iceTransportPolicy?: RTCIceTransportPolicy };
+	/**
+	 * Whether peers that find no direct path may talk through the signaling server meanwhile. It cannot read what they say, only see how much
+	 * and when. Default: true; Shoal's server has to allow it as well.
+	 */
+	relay?: boolean;
 	/** Taken for the sake of programs that were written for RxDB, and not used: this library needs no polyfill. */
 	wrtc?: unknown;
 	/** Taken and not used, like `wrtc`. */
@@ -43,6 +48,7 @@ export interface Signaling {
 	readonly url: string;
 	readonly iceServers: readonly RTCIceServer[];
 	readonly relayOnly: boolean;
+	readonly noRelay: boolean;
 }
 
 const built = new WeakMap<object, Signaling>();
@@ -68,7 +74,11 @@ export function getConnectionHandlerWebRTC(urlOrOptions: string | ConnectionHand
 	if (iceTransportPolicy !== 'all' && iceTransportPolicy !== 'relay') {
 		throw new TypeError(`config.iceTransportPolicy must be 'all' or 'relay'`);
 	}
-	const signaling = { url: webSocketURL(options.signalingServerUrl), iceServers, relayOnly: iceTransportPolicy === 'relay' };
+	const { relay = true } = options;
+	if (typeof relay !== 'boolean') {
+		throw new TypeError('relay must be true or false');
+	}
+	const signaling = { url: webSocketURL(options.signalingServerUrl), iceServers, relayOnly: iceTransportPolicy === 'relay', noRelay: !relay };
 	const handler = {} as ConnectionHandler;
 	const creator: ConnectionHandlerCreator = () => handler;
 	built.set(creator, signaling);

@@ -74,6 +74,8 @@ export interface PeerState {
 	readonly error: string | undefined;
 	/** While the state is `open`. */
 	readonly progress: PeerProgress | undefined;
+	/** How the connection is made up, while the state is `open`; some seconds old at most. */
+	readonly path: PeerPath | undefined;
 }
 
 /** The way to the signaling server. Connections that are open do not depend on it. */
@@ -93,15 +95,19 @@ export interface SyncProgress {
 	readonly inSync: boolean;
 }
 
-/** How the connection to a peer is made up at the moment. What is not known is empty or 0. */
-export interface PeerStats {
-	/** `host`, `srflx`, `prflx` or `relay` (W3C WebRTC). */
+/** How the connection to a peer is made up. What is not known is empty or 0. */
+export interface PeerPath {
+	/** `host`, `srflx`, `prflx` or `relay` (W3C WebRTC; `relay` is through a TURN server), or `server`: through the signaling server. */
 	readonly localCandidate: string;
 	readonly remoteCandidate: string;
-	/** Through a server. */
+	/** Through a server, of either kind. */
 	readonly relayed: boolean;
 	/** In milliseconds. */
 	readonly roundTripTime: number;
+}
+
+/** How the connection to a peer is made up at the moment, and what went over it. */
+export interface PeerStats extends PeerPath {
 	readonly bytesSent: number;
 	readonly bytesReceived: number;
 }
@@ -156,7 +162,7 @@ const idle: SyncProgress = { pulling: false, received: 0, remaining: 0, backlog:
 /** The core's text, see states in wasm/pool_js.go. */
 interface States {
 	server: { state: '' | 'connecting' | 'open' | 'failed' | 'closed'; error?: string };
-	peers: { id: string; replicaId?: string; state: PeerState['state']; error?: string; progress?: PeerProgress }[];
+	peers: { id: string; replicaId?: string; state: PeerState['state']; error?: string; progress?: PeerProgress; path?: PeerPath }[];
 }
 
 /** A version at the border. */
@@ -326,7 +332,7 @@ export class PoolObject<T> implements ReplicationPool<T> {
 	}
 
 	#show({ server, peers }: States): void {
-		const states = new Map(peers.map(({ id, replicaId, state, error, progress }) => [id, { id, replicaId, state, error, progress }]));
+		const states = new Map(peers.map(({ id, replicaId, state, error, progress, path }) => [id, { id, replicaId, state, error, progress, path }]));
 		const signaling: SignalingState = { state: server.state || 'none', error: server.error };
 		this.#peers.next(states);
 		if (signaling.state !== this.#signaling.value.state || signaling.error !== this.#signaling.value.error) {
