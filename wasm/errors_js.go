@@ -47,6 +47,7 @@ func codes() []struct {
 		{"cancelled", &protocol.FaultError{Fault: protocol.FaultCancelled}},
 		{"peer", protocol.ErrFrame},
 		{"unauthorized", protocol.ErrUnauthorized},
+		{"unauthorized", protocol.ErrExpired},
 		{"room-full", protocol.ErrRoomFull},
 		{"topic", protocol.ErrBadRoom},
 		{"timeout", rtc.ErrTimeout},

@@ -21,6 +21,7 @@ import (
 type replicating struct {
 	*pool.Pool
 	coll    *coll
+	topic   string
 	number  int
 	mesh    *sharedMesh
 	changed chan struct{} // capacity 1: the peers have changed
@@ -58,7 +59,7 @@ func (c *core) replicate(ctx context.Context, a arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &replicating{coll: o, mesh: mesh, changed: make(chan struct{}, 1), quit: make(chan struct{})}
+	r := &replicating{coll: o, topic: opts.Topic, mesh: mesh, changed: make(chan struct{}, 1), quit: make(chan struct{})}
 	r.number = c.add(r)
 	r.Pool, err = pool.Replicate(ctx, mesh.Mesh, o.Collection, opts.Topic, r.options(&opts))
 	if err != nil {
@@ -337,6 +338,8 @@ type connectionOptions struct {
 	ICEServers []iceServer `json:"iceServers"`
 	RelayOnly  bool        `json:"relayOnly"`
 	NoRelay    bool        `json:"noRelay"`
+	Token      string      `json:"token"`
+	AskToken   bool        `json:"askToken"` // each token is for requestToken
 	Secret     string      `json:"secret"`
 	Network    int         `json:"network"`
 }

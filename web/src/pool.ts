@@ -202,6 +202,7 @@ export class PoolObject<T> implements ReplicationPool<T> {
 	readonly #progress = new ValueSource<SyncProgress>(idle);
 	readonly #leads = new ValueSource(false);
 	readonly #started: Promise<number>; // the core's number
+	#token: Signaling['token'];
 	#start!: (number: Promise<number>) => void;
 	#stop!: (reason: ShoalError) => void;
 	#canceled: Promise<void> | undefined;
@@ -301,7 +302,9 @@ export class PoolObject<T> implements ReplicationPool<T> {
 				return { network: await serveNetwork(this.#records.core, handler, (error) => this.#errors.next(error)) };
 			}
 		}
-		return { ...signaling, secret: this.#options.secret ?? '' };
+		this.#token = signaling.token;
+		const token = typeof signaling.token === 'string' ? signaling.token : '';
+		return { ...signaling, token, askToken: typeof signaling.token === 'function', secret: this.#options.secret ?? '' };
 	}
 
 	#event(kind: string, text: string): void {
@@ -348,8 +351,12 @@ export class PoolObject<T> implements ReplicationPool<T> {
 		});
 	}
 
-	/** Answers what the core asks: whether a peer may come in, or what becomes of a document. */
+	/** Answers what the core asks: the token for the topic, whether a peer may come in, or what becomes of a document. */
 	async #answer(kind: string, text: string): Promise<string | undefined> {
+		if (kind === 'token') {
+			const token: unknown = typeof this.#token === 'function' ? await this.#token(text) : this.#token;
+			return typeof token === 'string' ? token : undefined;
+		}
 		const question: unknown = JSON.parse(text);
 		if (kind === 'valid') {
 			return String((await this.#options.isPeerValid?.(question as PeerInfo)) === true);
