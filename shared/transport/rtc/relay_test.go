@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -129,8 +130,8 @@ func TestRelayUpgrade(t *testing.T) {
 	join := func(id string) *member { return l.member(id, setup{client: l.server.Relaying(id), times: times}) }
 	a, b := join("a"), join("b")
 	e := a.await("b", transport.Failed)
-	if !errors.Is(e.Err, rtc.ErrTimeout) {
-		t.Errorf("failed with %v, want %v", e.Err, rtc.ErrTimeout)
+	if !errors.Is(e.Err, rtc.ErrTimeout) || !strings.Contains(e.Err.Error(), "candidates here: host; there: none") {
+		t.Errorf("failed with %v, want %v and what was seen", e.Err, rtc.ErrTimeout)
 	}
 	a.await("b", transport.Open)
 	ca, cb := a.accept(), b.accept()
