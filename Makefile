@@ -1,16 +1,19 @@
 # Everything is built, checked and run from here. It needs Go and Node.js, and, for what runs in a browser, Chromium.
 #
 #   make run    builds all there is and serves the demo on http://localhost:8080
-#   make test   lint, and the tests of all kinds
+#   make test   lint, and the tests of all kinds; says at the end how many ran
 #   make help   the rest
 #
 # LISTEN=address   where make run listens; default 127.0.0.1:8080
+# SEEDS=n FROM=n   how many histories make sim runs, and the seed of the first; default 300, 1
 # FAST=1           compresses what the server serves quickly instead of well, for development
 
 GO         ?= go
 NODE       ?= node
 NPM        ?= npm
 LISTEN     ?= 127.0.0.1:8080
+SEEDS      ?= 300
+FROM       ?= 1
 GO_MIN     := 1.26
 NODE_MIN   := 20
 WASM_LIMIT := 1600000 # bytes of shoal.wasm with brotli; docs/design.md says why
@@ -30,7 +33,15 @@ DEMO_SOURCES := $(shell find web/src/demo -type f 2>/dev/null) web/build.mjs
 MODULES      := web/node_modules/.package-lock.json
 PACKED       := server/assets/dist/.pack.json
 
-.PHONY: all help run build wasm web demo size lint lint-go lint-js lint-web fmt test test-go test-js test-node test-browser test-web test-e2e pack clean chromium go node
+# What make test runs, one after the other. Each leaves its counts in RESULTS.
+SUITES  := test-go test-pool sim test-node test-browser test-web test-e2e
+RESULTS := build/tests
+TALLY   := bin/tally
+RUN      = $(TALLY) run $(RESULTS)/$@
+# Simulated histories where they run slowly: with the race detector, and in Node.js.
+FEW     := 15
+
+.PHONY: all help run build wasm web demo size lint lint-go lint-js lint-web fmt test $(SUITES) test-js pack clean chromium go node cc
 .DELETE_ON_ERROR:
 all: build
 
@@ -116,30 +127,45 @@ lint-web: $(MODULES) web/dist/shoal.js
 	cd web && node_modules/.bin/tsc --project src/demo/tsconfig.json
 	cd web && node_modules/.bin/tsc --project test/tsconfig.json
 
-## test        lint and all tests
-test: lint test-go test-js test-web
+## test        lint and all tests; the last line counts them
+test: $(TALLY) | go node cc chromium
+	@rm -rf $(RESULTS)
+	@$(MAKE) --no-print-directory --keep-going --jobs=1 lint $(SUITES); code=$$?; $(TALLY) sum $(RESULTS) || code=1; exit $$code
+
+$(TALLY): $(wildcard internal/tally/*.go) | go
+	$(GO) build -o $@ ./internal/tally
 
 ## test-go     Go tests on this machine, with the race detector
-test-go: | go
-	$(GO) test -race ./...
+test-go: $(TALLY) | go cc
+	$(RUN) $(GO) test -json -race $$($(GO) list ./... | grep -v -e /e2e -e /bench/ -e /shared/pool$$)
+
+## test-pool   the tests of package pool, and with them few simulated histories, with the race detector
+test-pool: $(TALLY) | go cc
+	$(RUN) $(GO) test -json -race ./shared/pool -args -sim.seeds $(FEW)
+
+## sim         simulated histories, SEEDS of them; make sim FROM=n SEEDS=1 is one again
+sim: $(TALLY) | go
+	@echo "$(SEEDS) histories, from seed $(FROM)"
+	$(RUN) $(GO) test -json -timeout 60m ./shared/pool -run Simulation -args -sim.seeds $(SEEDS) -sim.from $(FROM)
 
 ## test-js     Go tests of all that is built for browsers, in Node.js and in Chromium
 test-js: test-node test-browser
 
-test-node: | go node
-	$(JS) $(GO) test -exec="$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" $(JS_PACKAGES)
+test-node: $(TALLY) | go node
+	$(JS) $(RUN) $(GO) test -json -exec="$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" $$($(JS) $(GO) list $(JS_PACKAGES) | grep -v /shared/pool$$)
+	$(JS) $(RUN)-pool $(GO) test -json -exec="$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" ./shared/pool -args -sim.seeds $(FEW)
 
-test-browser: | go chromium
+test-browser: $(TALLY) | go chromium
 	$(GO) build -o bin/browsertest ./internal/browsertest
-	$(JS) $(GO) test -p 1 -exec="$(CURDIR)/bin/browsertest" $(BROWSER_PACKAGES)
+	$(JS) $(RUN) $(GO) test -json -p 1 -exec="$(CURDIR)/bin/browsertest" $(BROWSER_PACKAGES)
 
 ## test-web    the JavaScript API in Node.js
-test-web: web wasm
-	cd web && $(NODE) --test test/*.test.mjs
+test-web: web wasm $(TALLY)
+	$(RUN) $(NODE) --test --test-reporter=spec web/test/*.test.mjs
 
 ## test-e2e    the built page and library in Chromium
-test-e2e: build | chromium
-	$(GO) test ./e2e/...
+test-e2e: build $(TALLY) | chromium
+	$(RUN) $(GO) test -json -p 1 ./e2e/...
 
 ## chromium    installs Chromium where it is missing and apt-get is there
 chromium:
@@ -165,3 +191,7 @@ node:
 		{ echo "Node.js $(NODE_MIN) or later with npm is needed, and it is not on PATH: https://nodejs.org/"; exit 1; }
 	@v=$$($(NODE) --version | sed 's/^v//'); [ "$${v%%.*}" -ge $(NODE_MIN) ] || \
 		{ echo "Node.js $(NODE_MIN) or later is needed, $(NODE) is $$v: https://nodejs.org/"; exit 1; }
+
+cc:
+	@[ "$$($(GO) env GOOS)" = darwin ] || command -v $$($(GO) env CC) >/dev/null || \
+		{ echo "A C compiler is needed for Go's race detector, and there is no $$($(GO) env CC) on PATH: apt-get install gcc libc6-dev"; exit 1; }

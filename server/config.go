@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -9,21 +10,27 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/shoaldb/shoal/server/hub"
 )
 
 // config is what the flags say.
 type config struct {
-	listen   string
-	open     bool
-	keys     keyFlags
-	tlsCert  string
-	tlsKey   string
-	logLevel slog.Level
-	pprof    string
-	version  bool
-	hub      hub.Options
+	listen    string
+	open      bool
+	keys      keyFlags
+	secret    string
+	tlsCert   string
+	tlsKey    string
+	logLevel  slog.Level
+	logFormat string
+	pprof     string
+	metrics   string
+	delay     time.Duration
+	version   bool
+	hub       hub.Options
+	turn      turnFlags
 }
 
 // envPrefix begins the name of the environment variable of each flag: --max-rooms is SHOAL_MAX_ROOMS.
@@ -47,10 +54,16 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	fs.StringVar(&origins, "origins", "", "comma-separated `list` of the origins whose pages may connect; all by default")
 	fs.StringVar(&proxies, "trusted-proxies", "", "comma-separated `list` of addresses or prefixes of proxies whose X-Forwarded-For counts")
 	fs.BoolVar(&c.hub.NoRelay, "no-relay", false, "do not pass on what peers say to each other that find no direct path")
+	fs.StringVar(&c.secret, "secret", "", "`secret` of at least 32 bytes that the nodes of a cluster share, or file:PATH; signs resume tokens and TURN credentials; random by default")
 	fs.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
+	fs.StringVar(&c.logFormat, "log-format", "text", "`format` of the log: text or json")
+	fs.StringVar(&c.metrics, "metrics", "", "`address` on which to serve /metrics, or off; by default they are on the server's own port if that is on loopback")
+	fs.DurationVar(&c.delay, "shutdown-delay", 0, "how long /readyz says no before the server stops, so that a load balancer notices")
 	fs.StringVar(&c.pprof, "pprof", "", "loopback `address` on which to serve Go's profiles; none by default")
 	fs.BoolVar(&c.version, "version", false, "print the version and end")
+	fs.BoolVar(&c.hub.RxDBMesh, "rxdb-mesh", false, "name all RxDB clients of a room to each other, instead of few in a tree")
 	limits(fs, &c.hub)
+	c.turn.flags(fs)
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -60,15 +73,21 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	if err := fromEnvironment(fs, getenv); err != nil {
 		return nil, err
 	}
-	if (c.tlsCert == "") != (c.tlsKey == "") {
-		return nil, fmt.Errorf("--tls-cert and --tls-key need each other")
+	switch {
+	case (c.tlsCert == "") != (c.tlsKey == ""):
+		return nil, errors.New("--tls-cert and --tls-key need each other")
+	case c.logFormat != "text" && c.logFormat != "json":
+		return nil, fmt.Errorf("--log-format %q: it is text or json", c.logFormat)
 	}
 	var err error
 	c.hub.Origins = list(origins)
 	if c.hub.TrustedProxies, err = prefixes(list(proxies)); err != nil {
 		return nil, err
 	}
-	return &c, c.checkAccess()
+	if err := c.checkAccess(); err != nil {
+		return nil, err
+	}
+	return &c, c.turn.check(&c)
 }
 
 // limits are flags of the hub's limits, 0 for the default.

@@ -20,6 +20,9 @@ import (
 const (
 	eventFatal    = "fatal"    // text says why; nothing works any more
 	eventChanges  = "changes"  // of a collection; see feed
+	eventRows     = "rows"     // of a find or a live query: a part of its result; a reading
+	eventEdits    = "edits"    // of a live query: what has changed of its result; see edits
+	eventCount    = "count"    // of a live count: the number
 	eventPeers    = "peers"    // of a pool; see states
 	eventFailed   = "failed"   // of a pool; see failure
 	eventConflict = "conflict" // of a pool; see clash
@@ -72,6 +75,10 @@ func (c *core) object() js.Value {
 		"find":            c.find,
 		"get":             c.get,
 		"count":           c.count,
+		"explain":         c.explain,
+		"observe":         c.observe,
+		"observeCount":    c.observeCount,
+		"unobserve":       c.unobserve,
 		"info":            c.info,
 		"watch":           c.watch,
 		"replicate":       c.replicate,
@@ -145,7 +152,7 @@ func at[T any](a arguments, i int) (T, error) {
 	return zero, fmt.Errorf("argument %d: %w", i, jsbridge.TypeError(fmt.Sprintf("%T is needed", zero)))
 }
 
-// add gives a thing its number.
+// add gives a thing its number. Numbers that JavaScript gives are below 0.
 func (c *core) add(thing any) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

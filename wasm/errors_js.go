@@ -40,7 +40,6 @@ func codes() []struct {
 		{"secret", &protocol.FaultError{Fault: protocol.FaultSecret}},
 		{"version", &protocol.FaultError{Fault: protocol.FaultVersion}},
 		{"limit", &protocol.FaultError{Fault: protocol.FaultLimit}},
-		{"identity", &protocol.FaultError{Fault: protocol.FaultSelf}},
 		{"peer", &protocol.FaultError{Fault: protocol.FaultFrame}},
 		{"peer", &protocol.FaultError{Fault: protocol.FaultDocument}},
 		{"peer", &protocol.FaultError{Fault: protocol.FaultStorage}},

@@ -35,7 +35,7 @@ func (p *process) stop() {
 func shoalSide(binary string) side {
 	port := regexp.MustCompile(`url=http://(\S+)/`)
 	return side{"shoal", func(ctx context.Context, pin bool) (*process, error) {
-		cmd := command(ctx, pin, binary, "--listen", "127.0.0.1:0", "--rate", "-1", "--max-conns-per-address", "-1", "--log-level", "info")
+		cmd := command(ctx, pin, binary, "--listen", "127.0.0.1:0", "--rate", "-1", "--max-conns-per-address", "-1", "--rxdb-mesh", "--log-level", "info")
 		out, err := cmd.StderrPipe()
 		if err != nil {
 			return nil, err

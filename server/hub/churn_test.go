@@ -19,6 +19,7 @@ type churner struct {
 	s       *server
 	rand    *rand.Rand
 	dialect protocol.Dialect
+	role    protocol.Role
 	room    string
 	p       *peer
 	from    *collector
@@ -51,7 +52,7 @@ func (c *churner) step(t testing.TB) {
 
 func (c *churner) join() {
 	c.room = fmt.Sprintf("churn-room-%02d", c.rand.IntN(50))
-	c.p.join(c.room)
+	c.p.say(&protocol.Message{Type: protocol.TypeJoin, Room: c.room, RxDB: c.role.RxDB, AlwaysOn: c.role.AlwaysOn})
 }
 
 func (c *churner) arrive(t testing.TB, resume string) {
@@ -76,8 +77,8 @@ func (c *churner) closeNicely(t testing.TB) {
 	c.p = nil
 }
 
-// others is who the peer believes is in its room, after all that it was told.
-func (c *churner) others() map[string]bool {
+// others is who the peer believes is in its room, after all that it was told, and the bridges of those who have one.
+func (c *churner) others() map[string]string {
 	c.seen = append(c.seen, c.from.take()...)
 	var mine []*protocol.Message
 	for _, m := range c.seen {
@@ -88,19 +89,76 @@ func (c *churner) others() map[string]bool {
 	return view(mine, c.p.id)
 }
 
-// knows reports whether the peer sees exactly those who are in its room.
-func (c *churner) knows(members map[string]bool) bool {
+// knows reports whether the peer sees exactly those who are in its room, and of the RxDB clients their bridges.
+func (c *churner) knows(members map[string]*churner) bool {
 	others := c.others()
-	for id := range members {
-		if id != c.p.id && !others[id] {
+	for id, m := range members {
+		bridge, there := others[id]
+		if m != c && (!there || m.dialect == rxdb && bridge != m.bridge(members)) {
 			return false
 		}
 	}
 	return len(others) == len(members)-1
 }
 
+// bridge is the Shoal peer that an RxDB client was named, if any.
+func (c *churner) bridge(members map[string]*churner) string {
+	for id := range c.others() {
+		if m := members[id]; m != nil && m.dialect == shoal {
+			return id
+		}
+	}
+	return ""
+}
+
+// isTree reports whether the RxDB clients were named to each other, and to bridges, so that together with those, which are
+// connected anyway, they are one tree. Who names a peer that is not there, or is not named by it in turn, has not heard yet.
+func isTree(members map[string]*churner) bool {
+	group := make(map[string]string) // of connected peers, by one of them
+	find := func(id string) string {
+		for group[id] != "" {
+			id = group[id]
+		}
+		return id
+	}
+	bridges, clients := 0, 0
+	edges := make(map[[2]string]bool)
+	for id, m := range members {
+		if m.role.RxDB {
+			bridges = 1
+		}
+		if m.dialect != rxdb {
+			continue
+		}
+		clients++
+		for other := range m.others() {
+			o := members[other]
+			switch {
+			case o == nil || o.dialect == shoal && !o.role.RxDB:
+				return false
+			case o.dialect == shoal:
+				other = "all bridges"
+			default:
+				if _, back := o.others()[id]; !back {
+					return false
+				}
+			}
+			edge := [2]string{min(id, other), max(id, other)}
+			if edges[edge] {
+				continue
+			}
+			edges[edge] = true
+			if find(id) == find(other) {
+				return false
+			}
+			group[find(id)] = find(other)
+		}
+	}
+	return clients == 0 || len(edges) == clients+bridges-1
+}
+
 // TestChurn has 1,000 peers of both dialects come, move, resume and go in 50 rooms. In the end all who are there know exactly
-// who else is in their room, and when they are gone nothing is left.
+// who else is in their room, the RxDB clients among them are a tree, and when they are gone nothing is left.
 func TestChurn(t *testing.T) {
 	before := runtime.NumGoroutine()
 	s := serve(t, &hub.Options{MaxConnsPerAddress: -1})
@@ -110,6 +168,8 @@ func TestChurn(t *testing.T) {
 		c := &churner{s: s, rand: rand.New(rand.NewPCG(1, uint64(i))), dialect: shoal}
 		if i%2 == 1 {
 			c.dialect = rxdb
+		} else if i%40 == 0 {
+			c.role = protocol.Role{RxDB: true, AlwaysOn: i%80 == 0}
 		}
 		all[i] = c
 	}
@@ -132,15 +192,15 @@ func TestChurn(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	truth := make(map[string]map[string]bool)
+	truth := make(map[string]map[string]*churner)
 	for _, c := range all {
 		if truth[c.room] == nil {
-			truth[c.room] = make(map[string]bool)
+			truth[c.room] = make(map[string]*churner)
 		}
-		truth[c.room][c.p.id] = true
+		truth[c.room][c.p.id] = c
 	}
 	for i, c := range all {
-		for !c.knows(truth[c.room]) {
+		for c.dialect == rxdb && !isTree(truth[c.room]) || c.dialect == shoal && !c.knows(truth[c.room]) {
 			select {
 			case <-c.from.news:
 			case <-time.After(30 * time.Second):

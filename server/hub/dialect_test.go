@@ -116,7 +116,7 @@ func TestBothDialectsInOneRoom(t *testing.T) {
 	a.join(room)
 	a.expect(protocol.TypeJoined)
 	b.join(room)
-	b.list(a.id, b.id)
+	b.list(b.id)
 	if m := a.expect(protocol.TypePeerJoined); *m.Peer != (protocol.PeerInfo{ID: b.id, Dialect: rxdb}) {
 		t.Fatalf("peerJoined %+v", m)
 	}
@@ -136,9 +136,14 @@ func TestBothDialectsInOneRoom(t *testing.T) {
 	if !slices.Equal(m.Peers, want) {
 		t.Fatalf("joined %+v, want %+v", m.Peers, want)
 	}
-	b.list(a.id, b.id, c.id)
+	d := s.connect(t, rxdb)
+	d.join(room)
+	b.list(b.id, d.id)
+	d.list(b.id, d.id)
+	if m := c.expect(protocol.TypePeerJoined); m.Peer.ID != d.id {
+		t.Fatalf("peerJoined %+v", m)
+	}
 	a.conn.Close()
-	b.list(b.id, c.id)
 	if m := c.expect(protocol.TypePeerLeft); m.PeerID != a.id {
 		t.Fatalf("peerLeft %+v", m)
 	}
@@ -172,7 +177,7 @@ func TestResume(t *testing.T) {
 	}
 	watcher.expect(protocol.TypePeerJoined)
 	other.join(room)
-	other.list(watcher.id, old.id, other.id)
+	other.list(other.id)
 	watcher.expect(protocol.TypePeerJoined)
 
 	p := s.dial(t, shoal)
@@ -198,7 +203,7 @@ func TestResume(t *testing.T) {
 	if m := watcher.expect(protocol.TypePeerLeft); m.PeerID != p.id {
 		t.Fatalf("peerLeft %+v", m)
 	}
-	other.list(watcher.id, other.id)
+	other.ping2(t)
 
 	back := s.dial(t, shoal) // nobody has the id now
 	back.greet(shoal, p.resume)
@@ -250,7 +255,7 @@ func TestICEServersBeforeTheFirstRoom(t *testing.T) {
 	a.expect(protocol.TypeJoined)
 	b := s.connect(t, rxdb)
 	b.join(room)
-	b.list(a.id, b.id)
+	b.list(b.id)
 }
 
 func TestAuthorize(t *testing.T) {

@@ -89,13 +89,18 @@ func (w *worker) handleJoin(c *conn) verdict {
 	if r, _ := c.room(text); r != nil && !c.shoal {
 		return waiting
 	}
-	name, began := string(text), time.Now()
+	e := &entry{
+		room:  string(text),
+		role:  protocol.Role{RxDB: w.env.True(protocol.FieldRxDB), AlwaysOn: w.env.True(protocol.FieldAlwaysOn)},
+		began: time.Now(),
+		grant: everything(),
+	}
 	if w.hub.opts.Authorize == nil {
-		w.enter(c, name, everything(), began)
+		w.enter(c, e)
 		return waiting
 	}
 	token, given := w.env.Text(protocol.FieldToken)
-	c.entry = &entry{room: name, token: string(token), began: began}
+	c.entry, e.token = e, string(token)
 	if !given {
 		c.entry.token = c.token
 	}
@@ -105,6 +110,7 @@ func (w *worker) handleJoin(c *conn) verdict {
 // entry is a join that Options.Authorize decides.
 type entry struct {
 	room, token string
+	role        protocol.Role
 	began       time.Time
 	grant       Grant
 	err         error
@@ -121,25 +127,26 @@ func (w *worker) decided(c *conn) {
 		w.refuse(c, protocol.CodeUnauthorized, e.err.Error(), e.room, "")
 		return
 	}
-	w.enter(c, e.room, e.grant, e.began)
+	w.enter(c, e)
 }
 
 // enter makes the client a member of a room, or tells it again who is there if it is one. That costs it in proportion to
 // those who must be told.
-func (w *worker) enter(c *conn, name string, g Grant, began time.Time) {
+func (w *worker) enter(c *conn, e *entry) {
+	name, g := e.room, e.grant
 	if told := c.iced.Load(); told == icedNot || told == icedSTUN && g.TURN {
 		c.tellICE(g.TURN, &w.batch)
 	}
 	if r := c.renew(name, g); r != nil {
-		r.tellMembers(c, g, &w.batch)
+		w.hub.rejoin(c, r, g, e.role, &w.batch)
 		return
 	}
-	size, code := w.hub.join(c, name, g, &w.batch)
+	size, code := w.hub.join(c, name, g, e.role, &w.batch)
 	w.charge(c, size/10)
 	switch code {
 	case "":
 		if joined := w.hub.opts.Joined; joined != nil {
-			joined(time.Since(began))
+			joined(time.Since(e.began))
 		}
 	case protocol.CodeTooManyRooms:
 		w.refuse(c, code, "too many rooms on this connection", name, "")

@@ -42,6 +42,9 @@ type Options struct {
 	// ResumeKey signs resume tokens. Servers with one key, and a server before and after its restart, honour each other's.
 	// Default: random.
 	ResumeKey []byte
+	// RxDBMesh names all RxDB clients of a room to each other, as RxDB's server does, instead of arranging them in a tree. Their
+	// replication is known not to settle when several write the same document at once then.
+	RxDBMesh bool
 	// TrustedProxies are the reverse proxies whose X-Forwarded-For header tells a client's address. Default: none.
 	TrustedProxies []netip.Prefix
 

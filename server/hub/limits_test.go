@@ -87,7 +87,7 @@ func TestRoomFull(t *testing.T) {
 	a.join(room)
 	a.expect(protocol.TypeJoined)
 	b.join(room)
-	b.list(a.id, b.id)
+	b.list(b.id)
 	c.join(room)
 	if m := c.expectError(protocol.CodeRoomFull); m.Room != room {
 		t.Errorf("error %+v", m)

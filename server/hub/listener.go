@@ -70,13 +70,10 @@ func (l *listener) Close() error {
 func (l *listener) run() {
 	for {
 		nc, err := l.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
 		if err == nil && l.take(nc) {
 			continue
 		}
-		if !l.pass(nc, err, nil) {
+		if !l.pass(nc, err, nil) || errors.Is(err, net.ErrClosed) {
 			return
 		}
 	}

@@ -236,7 +236,7 @@ func TestTLS(t *testing.T) {
 	b := upgrade(t, dial(), rxdb)
 	b.greet(rxdb, "")
 	b.join(room)
-	b.list(a.id, b.id)
+	b.list(b.id)
 	a.expect(protocol.TypePeerJoined)
 	big := `"` + strings.Repeat("x", 60000) + `"`
 	for range 20 {

@@ -12,12 +12,12 @@ import (
 // microseconds, so this keeps a room that changes all the time from taking more than a hundredth of its time.
 const perMember = 500 * time.Microsecond
 
-// listAtOnce is the number of members up to which an RxDB peer that joins is sent the list at once though others have just
+// listAtOnce is the number of members up to which an RxDB peer that joins is sent the list of all at once though others have just
 // come. In bigger rooms it waits with the others, for a list for each who joins takes time that grows with the square.
 const listAtOnce = 100
 
-// room is the peers that see one another. What changes in it is told to Shoal peers as deltas and to RxDB's as the whole
-// list, both gathered: the first change after a quiet time at once, those that follow together after a delay that grows with
+// room is the peers that see one another. What changes in it is told to Shoal peers as deltas and to RxDB's as the list of those
+// they are to connect to, both gathered: the first change after a quiet time at once, those that follow together after a delay that grows with
 // the room up to ListDelay. So a small room knows at once, and filling a big one does not cost a message for every pair of
 // members. A Shoal peer that joins is told at once in any case.
 //
@@ -28,22 +28,21 @@ type room struct {
 
 	mu      sync.Mutex // guards the following fields
 	members map[string]*member
-	rxdb    int    // members that speak RxDB's dialect
-	log     []byte // frames of the changes that not all Shoal members have been sent
-	changes int    // so far
-	dirty   bool   // not all RxDB members have been sent the list as it is
-	armed   bool   // a timer is going to tell
+	shoal   int      // members that speak shoal.v1
+	rxdb    topology // of the members that speak RxDB's dialect
+	log     []byte   // frames of the changes that not all Shoal members have been sent
+	armed   bool     // a timer is going to tell
 }
 
-// member is one in a room. What it has been sent is, of a Shoal peer, that much of the room's log, and of an RxDB peer, the
-// list after that many changes.
+// member is one in a room.
 type member struct {
-	conn *conn
-	seen int
+	conn  *conn
+	seen  int    // of a Shoal peer: how much of the room's log it has been sent
+	place *place // of an RxDB peer
 }
 
 // join makes a peer a member. It returns the number of members before, and the code of a refusal.
-func (h *Hub) join(c *conn, name string, g Grant, b *batch) (size int, code protocol.Code) {
+func (h *Hub) join(c *conn, name string, g Grant, role protocol.Role, b *batch) (size int, code protocol.Code) {
 	if !c.mayHaveMore() {
 		return 0, protocol.CodeTooManyRooms
 	}
@@ -54,7 +53,7 @@ func (h *Hub) join(c *conn, name string, g Grant, b *batch) (size int, code prot
 	}
 	r := h.rooms[name]
 	if r == nil {
-		r = &room{name: name, members: make(map[string]*member)}
+		r = &room{name: name, members: make(map[string]*member), rxdb: topology{mesh: h.opts.RxDBMesh}}
 		h.rooms[name] = r
 	}
 	r.mu.Lock()
@@ -65,20 +64,24 @@ func (h *Hub) join(c *conn, name string, g Grant, b *batch) (size int, code prot
 	}
 	c.enlist(r, g)
 	h.stats.joins.Add(1)
-	r.record(&protocol.Message{
-		Type: protocol.TypePeerJoined, Room: name, Peer: &protocol.PeerInfo{ID: c.id, Dialect: c.dialect()},
-	})
-	if c.shoal {
-		c.putFrames(r.joined(c, g), b)
-	} else {
-		r.rxdb++
-	}
 	m := &member{conn: c}
-	r.members[c.id] = m
 	if c.shoal {
+		r.recordPeer(m)
+		r.rxdb.setRole(c.id, role)
+		r.recordMoved()
+		c.putFrames(r.joined(c, g), b)
 		m.seen = len(r.log)
-	} else if r.armed && size < listAtOnce { // the others hear later
-		r.tellList(m, r.list(), b)
+		if r.members[c.id] == nil { // else it is back before the old connection was cleared away
+			r.shoal++
+		}
+	} else {
+		m.place = r.rxdb.add(c.id)
+		r.rxdb.takeMoved() // itself at most
+		r.recordPeer(m)
+	}
+	r.members[c.id] = m
+	if !c.shoal && r.armed && (size < listAtOnce || !r.rxdb.mesh) { // the others hear later
+		r.tellList(m, r.list(m), b)
 	}
 	h.tell(r, b)
 	return size, ""
@@ -94,7 +97,8 @@ func (c *conn) mayHaveMore() bool {
 func (h *Hub) leave(c *conn, r *room, b *batch) int {
 	h.mu.Lock()
 	r.mu.Lock()
-	if m := r.members[c.id]; m == nil || m.conn != c { // the peer is back already, by another connection
+	m := r.members[c.id]
+	if m == nil || m.conn != c { // the peer is back already, by another connection
 		r.mu.Unlock()
 		h.mu.Unlock()
 		return 0
@@ -105,21 +109,46 @@ func (h *Hub) leave(c *conn, r *room, b *batch) int {
 	}
 	h.mu.Unlock()
 	defer r.mu.Unlock()
-	if !c.shoal {
-		r.rxdb--
+	if c.shoal {
+		r.shoal--
+		r.rxdb.setRole(c.id, protocol.Role{})
+	} else {
+		r.rxdb.remove(m.place)
 	}
 	r.record(&protocol.Message{Type: protocol.TypePeerLeft, Room: r.name, PeerID: c.id})
+	r.recordMoved()
 	h.tell(r, b)
 	return len(r.members)
 }
 
-// record notes a change for all members; r.mu is held.
+// record notes a change for the Shoal members; r.mu is held.
 func (r *room) record(m *protocol.Message) {
-	r.dirty = true
-	r.changes++
-	if len(r.members) > r.rxdb {
+	if r.shoal > 0 {
 		r.log = append(r.log, frame(m)...)
 	}
+}
+
+// recordPeer notes what is true of a member; r.mu is held.
+func (r *room) recordPeer(m *member) {
+	info := r.info(m)
+	r.record(&protocol.Message{Type: protocol.TypePeerJoined, Room: r.name, Peer: &info})
+}
+
+// recordMoved notes the RxDB members with which another Shoal member replicates from now on; r.mu is held.
+func (r *room) recordMoved() {
+	for _, p := range r.rxdb.takeMoved() {
+		if m := r.members[p.id]; m != nil {
+			r.recordPeer(m)
+		}
+	}
+}
+
+// info is what Shoal members are told of a member; r.mu is held.
+func (r *room) info(m *member) protocol.PeerInfo {
+	if m.place != nil {
+		return r.rxdb.info(m.place)
+	}
+	return protocol.PeerInfo{ID: m.conn.id, Dialect: m.conn.dialect()}
 }
 
 // joined is the frame that tells a Shoal peer who else is in the room; r.mu is held.
@@ -132,7 +161,7 @@ func (r *room) others(id string) []protocol.PeerInfo {
 	list := make([]protocol.PeerInfo, 0, len(r.members))
 	for other, m := range r.members {
 		if other != id {
-			list = append(list, protocol.PeerInfo{ID: other, Dialect: m.conn.dialect()})
+			list = append(list, r.info(m))
 		}
 	}
 	slices.SortFunc(list, func(a, b protocol.PeerInfo) int { return compare(a.ID, b.ID) })
@@ -171,21 +200,21 @@ func (h *Hub) tell(r *room, b *batch) {
 
 // deliver queues what changed for those who do not know it, and reports whether there was anything; r.mu is held.
 func (r *room) deliver(b *batch) bool {
-	r.dirty = r.dirty && r.rxdb > 0
-	if len(r.log) == 0 && !r.dirty {
+	r.rxdb.stale = r.rxdb.stale && len(r.rxdb.clients) > 0
+	if len(r.log) == 0 && !r.rxdb.stale {
 		return false
 	}
+	r.rxdb.stale = false
 	var list []byte
-	if r.dirty {
-		list = r.list()
-	}
-	r.dirty = false
 	for _, m := range r.members {
 		switch {
 		case m.conn.shoal:
 			r.catchUp(m, b)
 			m.seen = 0
-		case list != nil:
+		case m.place.stale:
+			if list == nil || !r.rxdb.mesh {
+				list = r.list(m)
+			}
 			r.tellList(m, list, b)
 		}
 	}
@@ -196,12 +225,10 @@ func (r *room) deliver(b *batch) bool {
 // tellList queues the list for an RxDB member that does not know it; r.mu is held. Where an older list still waits to be read,
 // the member gets the newer one after that.
 func (r *room) tellList(m *member, list []byte, b *batch) {
-	switch {
-	case m.seen == r.changes:
-	case m.conn.putList(r, list, b):
-		m.seen = r.changes
-	default:
-		r.dirty = true
+	if m.conn.putList(r, list, b) {
+		m.place.stale = false
+	} else {
+		r.rxdb.stale = true
 	}
 }
 
@@ -213,14 +240,9 @@ func (r *room) catchUp(m *member, b *batch) {
 	}
 }
 
-// list returns the frame of the list of all members for RxDB's dialect; r.mu is held.
-func (r *room) list() []byte {
-	ids := make([]string, 0, len(r.members))
-	for id := range r.members {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return frame(&protocol.Message{Type: protocol.TypeJoined, OtherPeerIDs: ids})
+// list returns the frame that tells an RxDB member whom to connect to; r.mu is held.
+func (r *room) list(m *member) []byte {
+	return frame(&protocol.Message{Type: protocol.TypeJoined, OtherPeerIDs: r.rxdb.list(m.place)})
 }
 
 // relay queues a signal for a member, after the changes that it must know first. It returns the code of what hindered it.
@@ -241,12 +263,15 @@ func (r *room) relay(env *protocol.Envelope, receiver []byte, b *batch) protocol
 	return ""
 }
 
-// tellMembers queues the list of the others for a Shoal member that asks again.
-func (r *room) tellMembers(c *conn, g Grant, b *batch) {
+// rejoin takes the role of a Shoal member that asks again, and queues the list of the others for it.
+func (h *Hub) rejoin(c *conn, r *room, g Grant, role protocol.Role, b *batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m := r.members[c.id]; m != nil && m.conn == c {
+		r.rxdb.setRole(c.id, role)
+		r.recordMoved()
 		m.seen = len(r.log)
 		c.putFrames(r.joined(c, g), b)
+		h.tell(r, b)
 	}
 }

@@ -3,6 +3,8 @@ package hub
 import (
 	"net"
 	"testing"
+
+	"github.com/shoaldb/shoal/shared/protocol"
 )
 
 // TestLeaveAfterReturn has a connection cleared away after its peer has come back by another: the peer stays in the room.
@@ -24,11 +26,11 @@ func TestLeaveAfterReturn(t *testing.T) {
 		return c
 	}
 	old := member("aaaaaaaaaaaa")
-	if _, code := h.join(old, "room-one", everything(), &b); code != "" {
+	if _, code := h.join(old, "room-one", everything(), protocol.Role{}, &b); code != "" {
 		t.Fatal(code)
 	}
 	back := member("aaaaaaaaaaaa")
-	if _, code := h.join(back, "room-one", everything(), &b); code != "" {
+	if _, code := h.join(back, "room-one", everything(), protocol.Role{}, &b); code != "" {
 		t.Fatal(code)
 	}
 	r, _ := back.room([]byte("room-one"))
@@ -36,7 +38,7 @@ func TestLeaveAfterReturn(t *testing.T) {
 	if m := r.members["aaaaaaaaaaaa"]; m == nil || m.conn != back {
 		t.Fatalf("member %+v", m)
 	}
-	if _, code := h.join(old, "room-two", everything(), &b); code != "" || h.rooms["room-two"] != nil {
+	if _, code := h.join(old, "room-two", everything(), protocol.Role{}, &b); code != "" || h.rooms["room-two"] != nil {
 		t.Error("a replaced connection entered another room")
 	}
 	h.leave(back, r, &b)

@@ -25,14 +25,17 @@ func elapse(d time.Duration) {
 func TestTwoMinuteRule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, nil)
-		a, b := s.connect(t, rxdb), s.connect(t, shoal)
+		a, b, c := s.connect(t, rxdb), s.connect(t, shoal), s.connect(t, rxdb)
 		a.join(room)
 		b.join(room)
+		c.join(room)
 		fromA, fromB := a.collect(), b.collect()
+		c.collect()
 		for range 10 {
 			elapse(time.Minute)
 			a.text(`{"type":"ping"}`)
 			b.text(`{"type":"ping"}`)
+			c.text(`{"type":"ping"}`)
 		}
 		elapse(0)
 		if ended, _ := fromA.ended(); ended {
@@ -46,7 +49,7 @@ func TestTwoMinuteRule(t *testing.T) {
 		if ended, status := fromB.ended(); !ended || status != ws.StatusPolicyViolation {
 			t.Fatalf("silent client: ended %t with %d", ended, status)
 		}
-		if m := fromB.take(); len(m) != 1 || m[0].Code != protocol.CodeIdle {
+		if m := fromB.take(); len(m) == 0 || m[0].Code != protocol.CodeIdle {
 			t.Fatalf("silent client was told %+v", m)
 		}
 		if m := fromA.take(); len(m) != 1 || len(m[0].OtherPeerIDs) != 1 || m[0].OtherPeerIDs[0] != a.id {
@@ -202,7 +205,7 @@ func TestListsAreGathered(t *testing.T) {
 		t.Run(string(dialect), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const joiners = 100
-				s := serveInBubble(t, nil)
+				s := serveInBubble(t, &hub.Options{RxDBMesh: true})
 				first := s.connect(t, dialect)
 				first.join(room)
 				fromFirst := first.collect()
@@ -243,21 +246,21 @@ func TestListsAreGathered(t *testing.T) {
 	}
 }
 
-// view is who a client believes is in its room besides itself, after the messages of either dialect.
-func view(messages []*protocol.Message, self string) map[string]bool {
-	seen := make(map[string]bool)
+// view is who a client believes is in its room besides itself, after the messages of either dialect, and the bridges of those.
+func view(messages []*protocol.Message, self string) map[string]string {
+	seen := make(map[string]string)
 	for _, m := range messages {
 		switch m.Type {
 		case protocol.TypeJoined:
 			clear(seen)
 			for _, p := range m.Peers {
-				seen[p.ID] = true
+				seen[p.ID] = p.ServedBy
 			}
 			for _, id := range m.OtherPeerIDs {
-				seen[id] = true
+				seen[id] = ""
 			}
 		case protocol.TypePeerJoined:
-			seen[m.Peer.ID] = true
+			seen[m.Peer.ID] = m.Peer.ServedBy
 		case protocol.TypePeerLeft:
 			delete(seen, m.PeerID)
 		}

@@ -10,19 +10,37 @@ import (
 	"github.com/shoaldb/shoal/shared/document"
 )
 
-// ErrIdentity tells that this replica was not the only one with its id: its log is a copy of another's, or was put back to
-// an older state. It has taken a new id by then, and given its own latest writes new names; the session begins anew.
+// ErrIdentity tells that a replica was not the only one with its id: its log is a copy of another's, or was put back to an older state. If
+// it is this replica it has taken a new id by then, and given its own latest writes new names. The session begins anew either way, for
+// what either side was told to know of that id counts no more.
 var ErrIdentity = errors.New("collection: log is a copy or was put back; the replica has a new id")
 
-// Recognise compares this replica with what another one knows of it. The error matches ErrIdentity if the other knows a write of this
-// replica that it has not made: one beyond its last, or another than the one that it made with that counter.
+// Recognise compares what this replica knows with what another one does. The error matches ErrIdentity if the other knows a write of this
+// replica that it has not made, one beyond its last or another than the one that it made with that counter; or if the two together show
+// that any other id is forked, of which this replica takes note.
 func (c *Collection) Recognise(ctx context.Context, known *document.Knowledge) error {
 	strange := false
-	c.View(func(v View) { strange = v.mem.isStrange(known) })
+	c.View(func(v View) { strange = v.mem.isStrange(known) || len(v.mem.known.ForkedBy(known)) > 0 })
 	if !strange {
 		return nil
 	}
-	return c.renew(ctx, func(t *tx) bool { return t.self == t.mem.self && t.mem.isStrange(known) })
+	done := false
+	err := c.do(ctx, 0, func(t *tx) error {
+		forks := t.known.ForkedBy(known)
+		for _, r := range forks {
+			t.known.Fork(r)
+			t.tell = true
+		}
+		mine := t.self == t.mem.self && t.mem.isStrange(known)
+		if done = mine || len(forks) > 0; mine {
+			return t.renew()
+		}
+		return nil
+	})
+	if err == nil && done {
+		return ErrIdentity
+	}
+	return err
 }
 
 // isStrange reports whether known has a write of this replica that it has not made.
@@ -60,8 +78,8 @@ func (c *Collection) renew(ctx context.Context, due func(t *tx) bool) error {
 }
 
 // renew gives the replica a new id. Another may have used any dot of the old one for another write, and which of them is known to whom nobody
-// can tell. So that id is forked, which everybody will hear of, and what this replica holds of it gets dots of the new id. Times
-// stay as they are: nothing becomes newer by it, and what others hold of it is equal in content.
+// can tell. So that id is forked, which everybody will hear of, and what this replica holds of it gets dots of the new id, and the
+// least later time, so that it takes the place of the same under the old id, and of nothing else.
 func (t *tx) renew() error {
 	id, err := document.NewReplicaID(t.c.opts.Rand)
 	if err != nil {
@@ -94,6 +112,7 @@ func (t *tx) adopt(id document.ReplicaID) {
 func (t *tx) rename(e *document.Entry, old document.ReplicaID) {
 	renamed := *e
 	renamed.Dot = t.nextDot()
+	renamed.Time++
 	if e.Base.Replica == old {
 		renamed.Base = document.Dot{}
 	}

@@ -89,7 +89,7 @@ func TestRenewedReplicaKeepsItsWrites(t *testing.T) {
 		t.Helper()
 		self := replicaOf(c)
 		after := entryOf(c, "2")
-		if self == old || after.Dot.Replica != self || after.Time != before.Time || string(after.Body) != string(before.Body) {
+		if self == old || after.Dot.Replica != self || after.Time != before.Time+1 || string(after.Body) != string(before.Body) {
 			t.Fatalf("%+v became %+v", before, after)
 		}
 		c.View(func(v View) {
@@ -104,7 +104,7 @@ func TestRenewedReplicaKeepsItsWrites(t *testing.T) {
 		t.Fatalf("again: %v", err)
 	}
 	// What the other replica wrote under the old id can be taken now.
-	theirs := document.Entry{ID: "2", Dot: document.Dot{Replica: old, Counter: 2}, Time: before.Time + 1, Body: todo("2", "theirs")}
+	theirs := document.Entry{ID: "2", Dot: document.Dot{Replica: old, Counter: 2}, Time: before.Time + 2, Body: todo("2", "theirs")}
 	if got, err := c.Accept(t.Context(), p.frame(theirs)); err != nil || got.Taken != 1 || len(got.Clashes) != 1 {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -141,6 +141,22 @@ func TestFreshID(t *testing.T) {
 			t.Fatalf("replica %v, before %v, knows %v", second, first, v.Known())
 		}
 	})
+}
+
+// TestCopyOfANewReplica: an id that was never used is not to be used twice either.
+func TestCopyOfANewReplica(t *testing.T) {
+	disk := memlog.New(nil)
+	o := &Options{FreshID: true}
+	c := open(t, disk, o)
+	copied := open(t, disk.Copy(), o)
+	for _, c := range []*Collection{c, copied} {
+		if _, err := c.Insert(t.Context(), todo("1", "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if one, other := entryOf(c, "1").Dot, entryOf(copied, "1").Dot; one == other {
+		t.Errorf("two writes are both called %v", one)
+	}
 }
 
 func entryOfView(v View, id string) *document.Entry {

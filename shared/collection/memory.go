@@ -54,6 +54,7 @@ func (m *memory) init() {
 type Change struct {
 	Before *document.Entry
 	After  *document.Entry
+	At     store.Position // of After in the log
 }
 
 // apply takes in records that the log holds. Those that it took before it skips; those that are damaged it notes and leaves out. It returns what
@@ -143,7 +144,7 @@ func (m *memory) applyState(s *state, known *document.Knowledge) {
 
 // put makes v the current version of its document.
 func (m *memory) put(v *version, known *document.Knowledge) Change {
-	change := Change{After: &v.Entry}
+	change := Change{After: &v.Entry, At: v.pos}
 	if old := m.docs[v.ID]; old != nil {
 		change.Before = &old.Entry
 		old.dead = true

@@ -68,7 +68,7 @@ func (t *tx) write(e document.Entry, old *document.Entry) *document.Entry {
 
 // nextDot names a new write of this replica.
 func (t *tx) nextDot() document.Dot {
-	if !t.fresh.IsZero() && t.counter > 0 {
+	if !t.fresh.IsZero() {
 		t.adopt(t.fresh) // what was written under the id before stays as it is
 	}
 	t.counter++

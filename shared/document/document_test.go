@@ -63,11 +63,11 @@ func TestTime(t *testing.T) {
 	if !first.Wall().Equal(wall) {
 		t.Errorf("first write at %v, want %v", first.Wall(), wall)
 	}
-	if second := first.Next(wall, 0); second != first+1 {
-		t.Errorf("second write in one millisecond at %d, want %d", second, first+1)
+	if second := first.Next(wall, 0); second != first+2 {
+		t.Errorf("second write in one millisecond at %d, want %d", second, first+2)
 	}
-	if back := first.Next(wall.Add(-time.Hour), 9); back != first+10 {
-		t.Errorf("clock set back: %d, want %d", back, first+10)
+	if back := first.Next(wall.Add(-time.Hour), 9); back != first+11 {
+		t.Errorf("clock set back: %d, want %d", back, first+11)
 	}
 	if salted := Time(0).Next(wall, 7); salted != first+7 || !salted.Wall().Equal(wall) {
 		t.Errorf("salted %d, want %d", salted, first+7)

@@ -28,6 +28,7 @@ const (
 type Knowledge struct {
 	of    map[ReplicaID]counters
 	spans int // number of spans over all of them
+	forks int // number of forked ids
 }
 
 type counters struct {
@@ -82,10 +83,13 @@ func (k *Knowledge) merge(r ReplicaID, more counters) {
 	old := k.of[r]
 	had := len(old.beyond)
 	c := counters{forked: true}
-	if !old.forkedWith(more) {
+	switch {
+	case !old.forkedWith(more):
 		time := lastTime(old, more)
 		c = old.add(more)
 		c.time = time
+	case !old.forked:
+		k.forks++
 	}
 	if k.of == nil {
 		k.of = make(map[ReplicaID]counters)
@@ -217,11 +221,7 @@ func (k *Knowledge) Since(o *Knowledge) *Knowledge {
 		if !o.of[r].behind(c) {
 			continue
 		}
-		if d.of == nil {
-			d.of = make(map[ReplicaID]counters)
-		}
-		d.of[r] = c.clone()
-		d.spans += len(c.beyond)
+		d.merge(r, c)
 	}
 	return d
 }
@@ -232,12 +232,14 @@ func (k *Knowledge) Only(r ReplicaID) *Knowledge {
 	if !ok {
 		return &Knowledge{}
 	}
-	return &Knowledge{of: map[ReplicaID]counters{r: c.clone()}, spans: len(c.beyond)}
+	only := &Knowledge{}
+	only.merge(r, c.clone())
+	return only
 }
 
 // Clone returns a copy that can be changed.
 func (k *Knowledge) Clone() *Knowledge {
-	c := &Knowledge{of: maps.Clone(k.of), spans: k.spans}
+	c := &Knowledge{of: maps.Clone(k.of), spans: k.spans, forks: k.forks}
 	if k.spans > 0 {
 		for r := range c.of {
 			c.of[r] = c.of[r].clone()
@@ -266,6 +268,35 @@ func (k *Knowledge) Fork(r ReplicaID) { k.merge(r, counters{forked: true}) }
 
 // IsForked reports whether several replicas went by the id r.
 func (k *Knowledge) IsForked(r ReplicaID) bool { return k.of[r].forked }
+
+// Forks returns how many ids are known to be forked. It never becomes less.
+func (k *Knowledge) Forks() int { return k.forks }
+
+// ForkedBy returns the ids that k and o together show to be forked, and k alone does not.
+func (k *Knowledge) ForkedBy(o *Knowledge) []ReplicaID {
+	var ids []ReplicaID
+	for r, c := range o.of {
+		if own := k.of[r]; !own.forked && own.forkedWith(c) {
+			ids = append(ids, r)
+		}
+	}
+	return ids
+}
+
+// WithForks returns k with the forks of o. It is k itself if that has them all.
+func (k *Knowledge) WithForks(o *Knowledge) *Knowledge {
+	out := k
+	for r, c := range o.of {
+		if !c.forked || k.of[r].forked {
+			continue
+		}
+		if out == k {
+			out = k.Clone()
+		}
+		out.Fork(r)
+	}
+	return out
+}
 
 // Replicas returns the replicas of which k covers any write, sorted.
 func (k *Knowledge) Replicas() []ReplicaID {

@@ -57,6 +57,9 @@ func DecodeKnowledge(b []byte) (k *Knowledge, rest []byte, err error) {
 		}
 		k.of[r], last = c, r
 		k.spans += len(c.beyond)
+		if c.forked {
+			k.forks++
+		}
 	}
 	if d.err != nil {
 		return nil, nil, d.err

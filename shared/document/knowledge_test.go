@@ -208,6 +208,34 @@ func TestKnowledgeOfAForkedReplica(t *testing.T) {
 	}
 }
 
+func TestForks(t *testing.T) {
+	r, s := ReplicaID{1}, ReplicaID{2}
+	one, other := &Knowledge{}, &Knowledge{}
+	one.Add(Dot{r, 1}, 1)
+	other.Add(Dot{r, 1}, 2)
+	other.Add(Dot{s, 1}, 2)
+	if got := one.ForkedBy(other); len(got) != 1 || got[0] != r || one.Forks() != 0 {
+		t.Fatalf("forked by other: %v, %d forks", got, one.Forks())
+	}
+	other.Fork(s)
+	if got := one.ForkedBy(other); len(got) != 2 {
+		t.Fatalf("forked by other, which knows of a fork: %v", got)
+	}
+	with := one.WithForks(other)
+	if with == one || one.IsForked(s) || !with.IsForked(s) || with.IsForked(r) || !with.Covers(Dot{r, 1}) || with.WithForks(other) != with {
+		t.Fatalf("%v with forks of %v: %v", one, other, with)
+	}
+	one.Merge(other)
+	one.Fork(r)
+	decoded, _, err := DecodeKnowledge(one.AppendTo(nil))
+	if err != nil || one.Forks() != 2 || one.Clone().Forks() != 2 || one.Since(other).Forks() != 1 || one.Only(r).Forks() != 1 || decoded.Forks() != 2 {
+		t.Fatalf("%v has %d forks, decoded %d, %v", one, one.Forks(), decoded.Forks(), err)
+	}
+	if len(one.ForkedBy(other)) != 0 {
+		t.Fatal("what is forked is news")
+	}
+}
+
 func TestDecodeKnowledgeRefuses(t *testing.T) {
 	id := func(b byte) string { return string(bytes.Repeat([]byte{b}, 16)) }
 	noTime := string(make([]byte, 8))

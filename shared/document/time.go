@@ -21,10 +21,10 @@ func TimeOf(wall time.Time) Time {
 	return Time(ms) << logicalBits
 }
 
-// Next returns the time for a new write: the wall clock's, or one after last, whichever is later. last is the time of the version that the
-// write replaces, 0 for none. With a salt at random for each writer, two writers hardly ever give the same time.
+// Next returns the time for a new write: the wall clock's, or a little after last, whichever is later. last is the time of the version that the
+// write replaces, 0 for none; the one right after it is left for giving that version another dot. With a salt at random for each writer, two writers hardly ever give the same time.
 func (last Time) Next(wall time.Time, salt uint16) Time {
-	return max(TimeOf(wall)+Time(salt), last+1+Time(salt%256))
+	return max(TimeOf(wall)+Time(salt), last+2+Time(salt%256))
 }
 
 // Wall returns the millisecond that t names.

@@ -34,14 +34,15 @@ type MeshOptions struct {
 // Mesh is the connections of this replica to others. All pools of a mesh share them: two replicas have one connection, whatever number of
 // topics and collections they have in common. All methods may be called concurrently.
 type Mesh struct {
-	network transport.Network
-	log     *slog.Logger
-	secret  []byte
-	wake    func()
-	avoid   func(peer string, d time.Duration) // makes no connection to peer for some time
-	cancel  context.CancelCauseFunc
-	wg      sync.WaitGroup // the accept loop and the links
-	joins   sync.Mutex     // held while pools come and go, over calls of the network; taken before mu, which no such call is made under
+	network  transport.Network
+	signaler *signaler // nil where the network has none
+	log      *slog.Logger
+	secret   []byte
+	wake     func()
+	avoid    func(peer string, d time.Duration) // makes no connection to peer for some time
+	cancel   context.CancelCauseFunc
+	wg       sync.WaitGroup // the accept loop and the links
+	joins    sync.Mutex     // held while pools come and go, over calls of the network; taken before mu, which no such call is made under
 
 	mu     sync.Mutex // guards the following fields
 	rng    *rand.Rand
@@ -101,7 +102,14 @@ func (m *Mesh) start(network transport.Network) {
 }
 
 // Wake tells that the network may be there again, or the page is visible again: what waits for its next try tries now. It does not block.
-func (m *Mesh) Wake() { m.wake() }
+func (m *Mesh) Wake() {
+	m.wake()
+	for _, p := range m.offered() {
+		if p.bridge != nil {
+			p.bridge.push(hurry{})
+		}
+	}
+}
 
 // observe takes what the network tells of itself.
 func (m *Mesh) observe(e transport.Event) {
@@ -192,8 +200,15 @@ func (m *Mesh) add(p *Pool) error {
 	if err != nil {
 		return err
 	}
+	if p.bridge != nil {
+		p.bridge.start()
+		m.signaler.setBridge(p.topic, p.bridge)
+	}
 	if first {
 		if err := m.network.Join(p.topic); err != nil {
+			if p.bridge != nil {
+				m.signaler.setBridge(p.topic, nil)
+			}
 			return fmt.Errorf("join topic %q: %w", p.topic, err)
 		}
 	}
@@ -222,6 +237,9 @@ func (m *Mesh) admit(p *Pool) (first bool, err error) {
 		if o.topic == p.topic && o.coll == p.coll {
 			return false, fmt.Errorf("collection %q is replicated in topic %q already", p.coll.Name(), p.topic)
 		}
+		if o.topic == p.topic && o.bridge != nil && p.bridge != nil {
+			return false, fmt.Errorf("RxDB clients of topic %q replicate collection %q already: one topic serves one collection of theirs", p.topic, o.coll.Name())
+		}
 	}
 	return m.topics[p.topic] == 0, nil
 }
@@ -230,7 +248,11 @@ func (m *Mesh) admit(p *Pool) (first bool, err error) {
 func (m *Mesh) remove(p *Pool) {
 	m.joins.Lock()
 	defer m.joins.Unlock()
-	if last := m.forget(p); !last {
+	last, ok := m.forget(p)
+	if ok && p.bridge != nil {
+		m.signaler.setBridge(p.topic, nil)
+	}
+	if !last {
 		return
 	}
 	if err := m.network.Leave(p.topic); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -238,13 +260,13 @@ func (m *Mesh) remove(p *Pool) {
 	}
 }
 
-// forget returns whether p was the last of its topic.
-func (m *Mesh) forget(p *Pool) (last bool) {
+// forget returns whether p was the last of its topic, and whether it was there.
+func (m *Mesh) forget(p *Pool) (last, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := slices.Index(m.pools, p)
 	if i < 0 {
-		return false
+		return false, false
 	}
 	m.pools = slices.Delete(m.pools, i, i+1)
 	for l := range m.links {
@@ -254,10 +276,10 @@ func (m *Mesh) forget(p *Pool) (last bool) {
 		delete(m.turns, p.coll)
 	}
 	if m.topics[p.topic]--; m.topics[p.topic] > 0 {
-		return false
+		return false, true
 	}
 	delete(m.topics, p.topic)
-	return true
+	return true, true
 }
 
 // offered returns the pools that there are.

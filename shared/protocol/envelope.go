@@ -28,6 +28,8 @@ const (
 	FieldTTL
 	FieldCode
 	FieldText
+	FieldRxDB
+	FieldAlwaysOn
 	numFields
 )
 
@@ -68,6 +70,10 @@ func (f Field) String() string {
 		return "code"
 	case FieldText:
 		return "message"
+	case FieldRxDB:
+		return "rxdb"
+	case FieldAlwaysOn:
+		return "alwaysOn"
 	}
 	return "?"
 }
@@ -108,6 +114,10 @@ func fieldOf(key []byte) (Field, bool) {
 		return FieldCode, true
 	case "message":
 		return FieldText, true
+	case "rxdb":
+		return FieldRxDB, true
+	case "alwaysOn":
+		return FieldAlwaysOn, true
 	}
 	return 0, false
 }
@@ -236,6 +246,9 @@ func (e *Envelope) Text(f Field) (text []byte, ok bool) {
 	}
 	return unquote(raw)
 }
+
+// True reports whether a value is true, and nothing else.
+func (e *Envelope) True(f Field) bool { return string(e.Raw(f)) == "true" }
 
 func typeOf(b []byte) Type {
 	switch string(b) {

@@ -21,7 +21,6 @@ const (
 	FaultLimit     Fault = "limit"     // more of something than is allowed
 	FaultRefused   Fault = "refused"   // the application does not want this peer
 	FaultStorage   Fault = "storage"   // could not be stored, which is no fault of the receiver
-	FaultSelf      Fault = "self"      // both ends have the same replica id: one is a copy of the other
 	FaultSecret    Fault = "secret"    // one side has a room secret that the other did not prove
 	FaultCancelled Fault = "cancelled" // the pool was cancelled
 )

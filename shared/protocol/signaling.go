@@ -53,6 +53,18 @@ type ICEServer struct {
 type PeerInfo struct {
 	ID      string  `json:"id"`
 	Dialect Dialect `json:"dialect"`
+	// ServedBy is, of an RxDB peer, the id of the Shoal peer that replicates with it, ServedByAll for all that may, or "" where
+	// that is left to other RxDB peers.
+	ServedBy string `json:"servedBy,omitempty"`
+}
+
+// ServedByAll stands for every peer that joined with Role.RxDB, where the server leaves RxDB's clients their full mesh.
+const ServedByAll = "*"
+
+// Role is what a Shoal peer offers to a room.
+type Role struct {
+	RxDB     bool // replicates with RxDB's clients, in their protocol
+	AlwaysOn bool // is meant to stay, as the process of a server is; preferred to serve others
 }
 
 // Message is any signaling message; which fields count follows from Type, as docs/protocol.md has it. Fields that are not in
@@ -63,6 +75,8 @@ type Message struct {
 	Resume         string          `json:"resume,omitempty"`
 	Room           string          `json:"room,omitempty"`
 	Token          string          `json:"token,omitempty"`
+	RxDB           bool            `json:"rxdb,omitempty"`        // join; see Role
+	AlwaysOn       bool            `json:"alwaysOn,omitempty"`    // join
 	Peers          []PeerInfo      `json:"peers,omitzero"`        // joined; nil where the key is absent
 	OtherPeerIDs   []string        `json:"otherPeerIds,omitzero"` // joined in RxDB's dialect; nil where the key is absent
 	Peer           *PeerInfo       `json:"peer,omitempty"`
@@ -137,6 +151,8 @@ func (m *Message) parseNested(e *Envelope) error {
 		field Field
 		to    any
 	}{
+		{FieldRxDB, &m.RxDB},
+		{FieldAlwaysOn, &m.AlwaysOn},
 		{FieldPeers, &m.Peers},
 		{FieldOtherPeerIDs, &m.OtherPeerIDs},
 		{FieldPeer, &m.Peer},

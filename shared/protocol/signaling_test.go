@@ -19,10 +19,18 @@ func golden() map[string]protocol.Message {
 	peer := protocol.PeerInfo{ID: you, Dialect: protocol.DialectShoal}
 	offer := json.RawMessage(`{"type":"offer","sdp":"v=0\r\n"}`)
 	return map[string]protocol.Message{
-		"hello":         {Type: protocol.TypeHello},
-		"hello-resume":  {Type: protocol.TypeHello, Resume: me + ".c2VjcmV0"},
-		"init":          {Type: protocol.TypeInit, YourPeerID: me, Resume: me + ".c2VjcmV0"},
-		"join":          {Type: protocol.TypeJoin, Room: room, Token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln"},
+		"hello":        {Type: protocol.TypeHello},
+		"hello-resume": {Type: protocol.TypeHello, Resume: me + ".c2VjcmV0"},
+		"init":         {Type: protocol.TypeInit, YourPeerID: me, Resume: me + ".c2VjcmV0"},
+		"join":         {Type: protocol.TypeJoin, Room: room, Token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln"},
+		"join-rxdb":    {Type: protocol.TypeJoin, Room: room, RxDB: true, AlwaysOn: true},
+		"joined-rxdb": {Type: protocol.TypeJoined, Room: room, Peers: []protocol.PeerInfo{
+			{ID: "rxrxrxrxrxrx", Dialect: protocol.DialectRxDB, ServedBy: me},
+			{ID: "ryryryryryry", Dialect: protocol.DialectRxDB, ServedBy: protocol.ServedByAll},
+		}},
+		"peer-served": {Type: protocol.TypePeerJoined, Room: room, Peer: &protocol.PeerInfo{
+			ID: "rxrxrxrxrxrx", Dialect: protocol.DialectRxDB, ServedBy: you,
+		}},
 		"leave":         {Type: protocol.TypeLeave, Room: room},
 		"joined":        {Type: protocol.TypeJoined, Room: room, Peers: []protocol.PeerInfo{{ID: "rxrxrxrxrxrx", Dialect: protocol.DialectRxDB}, peer}},
 		"joined-alone":  {Type: protocol.TypeJoined, Room: room, Peers: []protocol.PeerInfo{}},
@@ -107,6 +115,7 @@ func TestGoldenFiles(t *testing.T) {
 func TestParseMessageRefuses(t *testing.T) {
 	for _, text := range []string{
 		`null`, `{"type":"init","yourPeerId":5}`, `{"type":"joined","peers":{}}`, `{"type":"joined","otherPeerIds":[1]}`,
+		`{"type":"join","rxdb":1}`, `{"type":"join","alwaysOn":"true"}`,
 		`{"type":"ice","ttl":"1"}`, `{"type":"peerJoined","peer":[]}`, `{"type":"signal","room":["r"]}`,
 	} {
 		if m, err := protocol.ParseMessage([]byte(text)); !errors.Is(err, protocol.ErrBadMessage) {

@@ -6,8 +6,7 @@
 //
 // # What is sent
 //
-// In answer to a Pull the session walks the log, from the position asked for to the end, and sends each current entry that the
-// receiver has not told to know. The walk goes on the bulk lane, at the pace of the connection. Besides, from the start,
+// In answer to a Pull the session walks the log to its end, and sends each current entry that the receiver has not told to know. The walk goes on the bulk lane, at the pace of the connection. Besides, from the start,
 // new entries go on the live lane: the replica's own writes at once; those of others once the walk is through, held back for a
 // while, and then only if the receiver has not told meanwhile that it knows them. In a full mesh it has them from the writer
 // itself; where links are missing, this is how a change travels on.

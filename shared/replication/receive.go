@@ -25,7 +25,7 @@ type receiver struct {
 }
 
 func newReceiver(s *Session) receiver {
-	k := s.cfg.Remote.Known
+	k := s.send.told
 	return receiver{seen: [lanes]*document.Knowledge{k, k}}
 }
 

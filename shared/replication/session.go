@@ -18,8 +18,8 @@ const (
 	TellAfter = 30 * time.Millisecond
 	// TellAfterBulk is the same while a first sync changes it all the time.
 	TellAfterBulk = 150 * time.Millisecond
-	// ForwardAfter is how long the write of a third replica is held back at least, and ForwardSpread how much longer at
-	// most: time for the receiver to get it from elsewhere, and to tell.
+	// ForwardAfter is how long the write of a third replica, or the outcome of a conflict, is held back at least, and ForwardSpread how
+	// much longer at most: time for the receiver to get it from elsewhere, or to come to the same, and to tell.
 	ForwardAfter  = 200 * time.Millisecond
 	ForwardSpread = 200 * time.Millisecond
 )
@@ -77,8 +77,8 @@ type Session struct {
 	recv receiver
 }
 
-// New makes a session and stores what it takes to begin. If the other replica turns out to have the same id as this one the error
-// matches collection.ErrIdentity: this replica has a new id then, and both have to open anew.
+// New makes a session and stores what it takes to begin. If what the two know does not go together the error matches
+// collection.ErrIdentity, see Collection.Recognise: both have to open anew then.
 func New(ctx context.Context, cfg Config) (*Session, error) {
 	s := &Session{
 		cfg:    cfg,
@@ -114,12 +114,12 @@ func (s *Session) Close() {
 }
 
 // Next returns the next frame for lane, or nil if there is none at present; then at, unless zero, says when to ask again. It
-// blocks only for a modifier. If this replica has taken a new id meanwhile the error matches collection.ErrIdentity.
+// blocks only for a modifier. If this replica has taken a new id meanwhile, or knows of another fork, the error matches collection.ErrIdentity.
 func (s *Session) Next(ctx context.Context, lane Lane, now time.Time) (f protocol.Frame, at time.Time, err error) {
 	s.mu.Lock()
 	s.coll.View(func(v collection.View) {
 		switch {
-		case v.Replica() != s.cfg.Own.Replica:
+		case v.Replica() != s.cfg.Own.Replica || v.Known().Forks() != s.cfg.Own.Known.Forks():
 			err = collection.ErrIdentity
 		case lane == Live:
 			f, at = s.nextLive(v, now)

@@ -23,10 +23,11 @@ type script struct {
 	t       *testing.T
 	s       *Session
 	coll    *collection.Collection
+	self    document.ReplicaID
 	remote  document.ReplicaID
-	counter uint64
 	known   *document.Knowledge
 	now     time.Time
+	clashes []collection.Clash
 }
 
 type scriptOptions struct {
@@ -53,10 +54,12 @@ func newScript(t *testing.T, o scriptOptions) *script {
 	t.Cleanup(func() { x.coll.Close() })
 	own := &protocol.Open{Channel: 1, Collection: "todos", Pulls: o.pull != nil, Pushes: o.push != nil}
 	x.coll.View(func(v collection.View) { own.Replica, own.Known = v.Replica(), v.Known() })
+	x.self = own.Replica
 	o.remote.Channel, o.remote.Replica, o.remote.Known = 2, x.remote, x.known.Clone()
 	x.s, err = New(t.Context(), Config{
 		Collection: x.coll, Channel: 1, Own: own, Remote: &o.remote, Pull: o.pull, Push: o.push,
 		Turns: &Turns{}, Rand: rand.New(rand.NewPCG(1, 1)), Wake: func() {},
+		OnClash: func(c []collection.Clash) { x.clashes = append(x.clashes, c...) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -524,4 +527,92 @@ func TestTurns(t *testing.T) {
 	}
 	turns.leave(b)
 	turns.leave(a)
+}
+
+// TestLanes: what the two lanes bring arrives in any order, and each entry is judged by what its sender had told on its own lane.
+func TestLanes(t *testing.T) {
+	local := func(x *script, id string) document.Entry {
+		t.Helper()
+		if _, err := x.coll.Upsert(t.Context(), fmt.Appendf(nil, `{"id":%q,"mine":true}`, id)); err != nil {
+			t.Fatal(err)
+		}
+		var e *document.Entry
+		x.coll.View(func(v collection.View) { e, _ = v.Get(id) })
+		return *e
+	}
+	t.Run("an entry is made before what the other lane tells", func(t *testing.T) {
+		x := newScript(t, full())
+		x.next(Live)
+		mine := local(x, "1")
+		x.now = x.now.Add(time.Minute)
+		walked := x.frame(x.write(x.remote, 1, "1"))
+		told := x.frame()
+		told.Seen = &document.Knowledge{}
+		told.Seen.Add(mine.Dot, mine.Time)
+		x.receive(Live, told)
+		x.receive(Bulk, walked)
+		if len(x.clashes) != 1 {
+			t.Errorf("%d conflicts, want the one between writes that did not know of each other", len(x.clashes))
+		}
+	})
+	t.Run("a live entry overtakes the one that it replaced", func(t *testing.T) {
+		x := newScript(t, full())
+		x.next(Live)
+		walked := x.frame(x.write(x.remote, 1, "1"))
+		live := x.frame(x.write(x.remote, 2, "1"))
+		live.First = 101
+		live.Seen = &document.Knowledge{} // the rest of it comes on the other lane
+		x.receive(Live, live)
+		x.receive(Bulk, walked)
+		if len(x.clashes) != 0 || !x.knows(x.remote, 1) {
+			t.Errorf("conflicts: %v; knows what was overtaken: %t", x.clashes, x.knows(x.remote, 1))
+		}
+	})
+}
+
+// TestSessionEndsWhenIdentitiesChange: what was told before does not go with what is sent afterwards.
+func TestSessionEndsWhenIdentitiesChange(t *testing.T) {
+	for name, change := range map[string]func(x *script) error{
+		"own id": func(x *script) error { return x.coll.Disown(t.Context(), x.self) },
+		"a third's id is forked": func(x *script) error {
+			k := &document.Knowledge{}
+			k.Fork(third)
+			return x.coll.Recognise(t.Context(), k)
+		},
+	} {
+		x := newScript(t, full())
+		x.next(Live)
+		if err := change(x); !errors.Is(err, collection.ErrIdentity) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for lane := range Lane(lanes) {
+			if f, _, err := x.s.Next(t.Context(), lane, x.now); !errors.Is(err, collection.ErrIdentity) {
+				t.Errorf("%s, lane %d: %T, %v; want ErrIdentity", name, lane, f, err)
+			}
+		}
+	}
+}
+
+// TestPeerThatNamesAnIDTwice ends the session that shows the fork, and the next one does not.
+func TestPeerThatNamesAnIDTwice(t *testing.T) {
+	x := newScript(t, full())
+	x.next(Live)
+	x.receive(Live, x.frame(x.write(third, 1, "1")))
+	again := x.write(third, 1, "1")
+	again.Time += 7
+	f := x.frame(again)
+	f.Seen = &document.Knowledge{}
+	f.Seen.Add(again.Dot, again.Time)
+	err := x.s.Receive(t.Context(), x.now, Received{Live, f})
+	if !errors.Is(err, collection.ErrIdentity) || x.knows(third, 1) {
+		t.Fatalf("%v, and knows the write: %t", err, x.knows(third, 1))
+	}
+	if _, err := x.coll.Accept(t.Context(), &collection.Incoming{Entries: []document.Entry{again.Entry}, Seen: f.Seen}); err != nil {
+		t.Fatal(err)
+	}
+	x.coll.View(func(v collection.View) {
+		if e, _ := v.Get("1"); e.Time != again.Time {
+			t.Errorf("holds %v, want the later one of the two", e)
+		}
+	})
 }

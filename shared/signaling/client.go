@@ -28,6 +28,8 @@ type Options struct {
 	// Dialect is what to speak. DialectShoal needs a Shoal server; DialectRxDB works with RxDB's as well, for one room.
 	// Default: DialectShoal.
 	Dialect protocol.Dialect
+	// Role is what this peer offers to the rooms that it joins; JoinAs gives another for one. Default: nothing.
+	Role protocol.Role
 	// Token returns the token for a room: each time that the client joins it, and again before the token that it gave
 	// ends, so that the client stays. An error is told as Refused, and Token is asked again a little later. It may block.
 	// Default: no tokens.
@@ -48,6 +50,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if d.Dialect == "" {
 		d.Dialect = protocol.DialectShoal
+	}
+	if d.Dialect == protocol.DialectRxDB {
+		d.Role = protocol.Role{} // it has no words for them
 	}
 	if d.PingInterval <= 0 {
 		d.PingInterval = protocol.ShoalPingInterval
@@ -114,7 +119,12 @@ func start(opts Options, dial dialer) *Client {
 
 // Join makes this peer a member of the room until Leave, through reconnects. It returns at once; Joined or Refused follows.
 // Joining again what was refused tries again; joining again what was joined does nothing.
-func (c *Client) Join(room string) error {
+func (c *Client) Join(room string) error { return c.join(room, nil) }
+
+// JoinAs is Join with a role in the room, which stays until another JoinAs. RxDB's dialect knows no roles.
+func (c *Client) JoinAs(room string, role protocol.Role) error { return c.join(room, &role) }
+
+func (c *Client) join(room string, role *protocol.Role) error {
 	if !protocol.ValidRoom(room) {
 		return fmt.Errorf("join room %q: %w", room, protocol.ErrBadRoom)
 	}
@@ -129,10 +139,15 @@ func (c *Client) Join(room string) error {
 			return fmt.Errorf("join room %q: %w", room, ErrOneRoom)
 		}
 		r = newRoom(room)
+		r.role = c.opts.Role
 		c.rooms[room] = r
 		delete(c.left, room)
 	}
-	if c.sess != nil && !r.joined && !r.asked {
+	again := role != nil && *role != r.role && c.opts.Dialect == protocol.DialectShoal
+	if again {
+		r.role = *role
+	}
+	if c.sess != nil && (again || !r.joined && !r.asked) {
 		c.ask(c.sess, r)
 	}
 	return nil

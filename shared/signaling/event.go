@@ -32,6 +32,15 @@ type Joined struct{ Room string }
 type PeerJoined struct {
 	Room, Peer string
 	Dialect    protocol.Dialect
+	Mine       bool // of an RxDB peer: this peer is to replicate with it; see PeerServed
+}
+
+// PeerServed says that it changed whether this peer is to replicate with an RxDB peer. An RxDB peer keeps a connection for as
+// long as the other end does, so who is told that it is not Mine any more closes it: another peer replicates with it now, and
+// both would make a cycle.
+type PeerServed struct {
+	Room, Peer string
+	Mine       bool
 }
 
 // PeerLeft says that another peer is no longer in the room. An open connection to it may still work.
@@ -65,6 +74,7 @@ func (Disconnected) event() {}
 func (ICEServers) event()   {}
 func (Joined) event()       {}
 func (PeerJoined) event()   {}
+func (PeerServed) event()   {}
 func (PeerLeft) event()     {}
 func (Signal) event()       {}
 func (Relayed) event()      {}

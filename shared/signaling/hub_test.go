@@ -74,10 +74,13 @@ func TestTwoPeers(t *testing.T) {
 		t.Run(string(dialect), func(t *testing.T) {
 			_, url := serve(t, nil)
 			a, aID := connect(t, url, nil)
-			join(t, a, "room-1")
+			if err := a.JoinAs("room-1", protocol.Role{RxDB: true}); err != nil { // or RxDB's clients are not told of it
+				t.Fatal(err)
+			}
+			next[signaling.Joined](t, a)
 			b, bID := connect(t, url, &signaling.Options{Dialect: dialect})
 			join(t, b, "room-1")
-			if got, want := next[signaling.PeerJoined](t, a), (signaling.PeerJoined{Room: "room-1", Peer: bID, Dialect: dialect}); got != want {
+			if got, want := next[signaling.PeerJoined](t, a), (signaling.PeerJoined{Room: "room-1", Peer: bID, Dialect: dialect, Mine: dialect == protocol.DialectRxDB}); got != want {
 				t.Fatalf("a: %+v, want %+v", got, want)
 			}
 			if got := next[signaling.PeerJoined](t, b); got.Peer != aID {

@@ -17,10 +17,11 @@ type room struct {
 	failed bool      // there was no token; askAt is to be set
 	askAt  time.Time // to ask with a fresh token then; zero for never
 	delay  backoff   // of asking again when there was no token
-	peers  map[string]protocol.Dialect
+	role   protocol.Role
+	peers  map[string]bool // whether it is an RxDB peer that this one is to replicate with
 }
 
-func newRoom(name string) *room { return &room{name: name, peers: make(map[string]protocol.Dialect)} }
+func newRoom(name string) *room { return &room{name: name, peers: make(map[string]bool)} }
 
 // handle does what a message says, and emits the events.
 func (c *Client) handle(s *session, text []byte) error {
@@ -63,7 +64,7 @@ func (c *Client) handleJoined(m *protocol.Message) {
 		c.mu.Unlock()
 		return
 	}
-	events := r.replace(c.members(m))
+	events := r.replace(c.members(m), c.self)
 	if !r.joined {
 		events = slices.Insert(events, 0, Event(Joined{Room: r.name}))
 	}
@@ -88,14 +89,14 @@ func (c *Client) members(m *protocol.Message) []protocol.PeerInfo {
 }
 
 // replace takes over a list and returns what changed, those who left first.
-func (r *room) replace(list []protocol.PeerInfo) []Event {
-	peers := make(map[string]protocol.Dialect, len(list))
+func (r *room) replace(list []protocol.PeerInfo, self string) []Event {
+	peers := make(map[string]bool, len(list))
 	var events []Event
 	for _, p := range list {
-		if _, known := r.peers[p.ID]; !known && peers[p.ID] == "" {
-			events = append(events, PeerJoined{Room: r.name, Peer: p.ID, Dialect: p.Dialect})
+		if _, twice := peers[p.ID]; !twice {
+			peers[p.ID] = r.mine(p, self)
+			events = append(events, r.news(p, peers[p.ID])...)
 		}
-		peers[p.ID] = p.Dialect
 	}
 	for id := range r.peers {
 		if _, still := peers[id]; !still {
@@ -106,6 +107,24 @@ func (r *room) replace(list []protocol.PeerInfo) []Event {
 	return events
 }
 
+// mine reports whether this peer is the one that replicates with an RxDB peer.
+func (r *room) mine(p protocol.PeerInfo, self string) bool {
+	return p.Dialect == protocol.DialectRxDB && r.role.RxDB && (p.ServedBy == self || p.ServedBy == protocol.ServedByAll)
+}
+
+// news returns what is to be told of a peer, if anything.
+func (r *room) news(p protocol.PeerInfo, mine bool) []Event {
+	was, known := r.peers[p.ID]
+	switch {
+	case !known:
+		return []Event{PeerJoined{Room: r.name, Peer: p.ID, Dialect: p.Dialect, Mine: mine}}
+	case was != mine:
+		return []Event{PeerServed{Room: r.name, Peer: p.ID, Mine: mine}}
+	}
+	return nil
+}
+
+// peerJoined takes a peer that has come, or of which something changed.
 func (c *Client) peerJoined(name string, p protocol.PeerInfo) {
 	c.mu.Lock()
 	r := c.rooms[name]
@@ -113,11 +132,12 @@ func (c *Client) peerJoined(name string, p protocol.PeerInfo) {
 		c.mu.Unlock()
 		return
 	}
-	_, known := r.peers[p.ID]
-	r.peers[p.ID] = p.Dialect
+	mine := r.mine(p, c.self)
+	events := r.news(p, mine)
+	r.peers[p.ID] = mine
 	c.mu.Unlock()
-	if !known {
-		c.emit(PeerJoined{Room: name, Peer: p.ID, Dialect: p.Dialect})
+	for _, e := range events {
+		c.emit(e)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 func (c *Client) ask(s *session, r *room) {
 	r.asked, r.askAt = true, time.Time{}
 	if c.opts.Token == nil {
-		s.post(&protocol.Message{Type: protocol.TypeJoin, Room: r.name})
+		s.post(r.join(""))
 		return
 	}
 	c.wg.Go(func() {
@@ -26,9 +26,14 @@ func (c *Client) ask(s *session, r *room) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.rooms[r.name] == r {
-			s.post(&protocol.Message{Type: protocol.TypeJoin, Room: r.name, Token: token})
+			s.post(r.join(token))
 		}
 	})
+}
+
+// join is the message that asks for the room.
+func (r *room) join(token string) *protocol.Message {
+	return &protocol.Message{Type: protocol.TypeJoin, Room: r.name, Token: token, RxDB: r.role.RxDB, AlwaysOn: r.role.AlwaysOn}
 }
 
 // noToken tells that there is no token for a room, and has it tried again later.

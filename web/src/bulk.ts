@@ -26,7 +26,8 @@ export interface BulkResult<T> {
 const turnChars = 96 << 10;
 
 /** @internal Queues items in parts, so that the page stays responsive, and resolves when each was told what became of it. */
-export async function inBulk<T>(items: readonly unknown[], bulk: Bulk<T>): Promise<BulkResult<T>> {
+export async function inBulk<T, E>(items: readonly E[], begin: (items: readonly E[]) => Bulk<T>): Promise<BulkResult<T>> {
+	const bulk = begin(items);
 	const settled = bulk.expect(items.length);
 	for (let i = 0, chars = 0; i < items.length; i++) {
 		if (chars >= turnChars) {

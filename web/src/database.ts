@@ -103,7 +103,7 @@ class DatabaseObject implements DatabaseBase {
 
 	async #add(name: string, { schema, conflictHandler }: CollectionCreator<CollectionSchema, any>): Promise<Collection<any>> {
 		const number = await this.#core.call<number>('addCollection', this.#number, JSON.stringify({
-			name, version: schema.version, primaryKey: schema.primaryKey, handler: !!conflictHandler,
+			name, schema, handler: !!conflictHandler,
 		}));
 		const collection = new CollectionObject<any>(name, schema);
 		const records = new Records<any>(this.#core, number, collection, schema);

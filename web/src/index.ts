@@ -9,6 +9,8 @@ export { getConnectionHandlerSimplePeer, getConnectionHandlerWebRTC } from './ha
 export type { ConnectionHandler, ConnectionHandlerCreator, ConnectionHandlerOptions, Subscribable } from './handlers.js';
 export type { Observable, Observer, Subscription, Value } from './observable.js';
 export type { ConflictEvent, DirectionOptions, PeerInfo, PeerPath, PeerProgress, PeerState, PeerStats, ReplicationOptions, ReplicationPool, SignalingState, SyncProgress } from './pool.js';
-export type { DocumentQuery, MangoQuery, Query, SingleQuery } from './query.js';
+export type {
+	DocumentQuery, FieldConditions, FieldSelector, MangoQuery, MangoQuerySelector, MangoQuerySort, Query, QueryExplanation, SingleQuery,
+} from './query.js';
 export type { CollectionSchema, DeepReadonly, DocumentOf, JsonSchema, TypedSchema } from './schema.js';
 export type { WasmSource } from './wasm.js';

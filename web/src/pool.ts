@@ -6,7 +6,7 @@ import { serveNetwork } from './network.js';
 import { Source, ValueSource, type Observable, type Value } from './observable.js';
 import type { Records } from './records.js';
 import type { DeepReadonly } from './schema.js';
-import type { Leadership } from './tabs.js';
+import type { Leadership, Member } from './tabs.js';
 
 /** How documents go one way. */
 export interface DirectionOptions<T> {
@@ -139,7 +139,7 @@ export interface ReplicationPool<T = any> {
 	readonly progress: SyncProgress;
 	/**
 	 * Whether this tab replicates. Of the tabs of a database one does; the others see what it brings through the storage, and one of
-	 * them takes over when it closes. With memory storage every tab does.
+	 * them takes over when it closes or does not answer for a second or two. With memory storage every tab does.
 	 */
 	readonly isLeader: boolean;
 	readonly isLeader$: Value<boolean>;
@@ -189,7 +189,7 @@ export function toWire<T>(version: WithDeleted<T>, records: Records<any>, id: st
 }
 
 /** @internal The pool that replicateP2P returns. */
-export class PoolObject<T> implements ReplicationPool<T> {
+export class PoolObject<T> implements ReplicationPool<T>, Member {
 	readonly topic: string;
 	readonly collection: Collection<T>;
 	readonly #records: Records<T>;
@@ -201,10 +201,12 @@ export class PoolObject<T> implements ReplicationPool<T> {
 	readonly #signaling = new ValueSource<SignalingState>({ state: 'none', error: undefined });
 	readonly #progress = new ValueSource<SyncProgress>(idle);
 	readonly #leads = new ValueSource(false);
-	readonly #started: Promise<number>; // the core's number
+	#started!: Promise<number>; // the core's number, while this tab leads
 	#token: Signaling['token'];
 	#start!: (number: Promise<number>) => void;
 	#stop!: (reason: ShoalError) => void;
+	#wanted = false; // whether this tab is to lead
+	#turn: Promise<void> = Promise.resolve(); // it starts and stops in turns
 	#canceled: Promise<void> | undefined;
 
 	constructor(options: ReplicationOptions<T>, records: Records<T>, leadership: Leadership | undefined) {
@@ -213,6 +215,11 @@ export class PoolObject<T> implements ReplicationPool<T> {
 		this.#options = options;
 		this.#records = records;
 		this.#leadership = leadership;
+		this.#await();
+	}
+
+	/** Has those who need the core's pool wait for the next one. */
+	#await(): void {
 		this.#started = new Promise((resolve, reject) => {
 			this.#start = resolve;
 			this.#stop = reject;
@@ -258,12 +265,24 @@ export class PoolObject<T> implements ReplicationPool<T> {
 
 	/** Starts it, or, if another tab leads, has it start later. */
 	async begin(): Promise<void> {
-		const { leads, leading } = await (this.#leadership?.join() ?? { leads: true, leading: Promise.resolve() });
-		if (leads) {
-			await this.#lead();
-			return;
-		}
-		leading.then(() => this.canceled ? undefined : this.#lead()).catch((error: unknown) => this.#errors.next(asPoolError(error)));
+		await this.#change(this.#leadership ? await this.#leadership.join(this) : true);
+	}
+
+	/** @internal */
+	leadershipChanged(leads: boolean): void {
+		this.#change(leads).catch((error: unknown) => this.#errors.next(asPoolError(error)));
+	}
+
+	#change(wanted: boolean): Promise<void> {
+		this.#wanted = wanted;
+		const turn = this.#turn.then(() => {
+			if (this.canceled || this.#wanted === this.isLeader) {
+				return undefined;
+			}
+			return this.#wanted ? this.#lead() : this.#standBy();
+		});
+		this.#turn = turn.catch(() => {});
+		return turn;
 	}
 
 	async #lead(): Promise<void> {
@@ -271,6 +290,44 @@ export class PoolObject<T> implements ReplicationPool<T> {
 		this.#start(number);
 		await number;
 		this.#leads.next(true);
+	}
+
+	/** Leaves it to the tab that leads now. */
+	async #standBy(): Promise<void> {
+		const started = this.#started;
+		this.#await();
+		this.#idle();
+		await this.#end(await started);
+	}
+
+	async #end(number: number): Promise<void> {
+		const { core } = this.#records;
+		try {
+			await core.call('cancel', number);
+		} finally {
+			core.forget(number);
+		}
+	}
+
+	#idle(): void {
+		this.#peers.next(new Map());
+		this.#signaling.next({ state: 'none', error: undefined });
+		this.#progress.next(idle);
+		this.#leads.next(false);
+	}
+
+	/** Calls a method of the core's pool: another one where this tab has stopped leading meanwhile and leads again. */
+	async #ask<R = void>(method: 'awaitFirstPeer' | 'awaitInSync' | 'awaitReplicated', ...args: number[]): Promise<R> {
+		for (;;) {
+			const started = this.#started;
+			try {
+				return await this.#records.core.call<R>(method, await started, ...args);
+			} catch (error) {
+				if (this.canceled || this.#started === started) {
+					throw error;
+				}
+			}
+		}
 	}
 
 	async #connect(): Promise<number> {
@@ -369,11 +426,11 @@ export class PoolObject<T> implements ReplicationPool<T> {
 	}
 
 	async awaitFirstPeer(): Promise<void> {
-		await this.#records.core.call('awaitFirstPeer', await this.#started);
+		await this.#ask('awaitFirstPeer');
 	}
 
 	async awaitInSync(): Promise<void> {
-		await this.#records.core.call('awaitInSync', await this.#started);
+		await this.#ask('awaitInSync');
 	}
 
 	async awaitReplicated(document: Document<T>, { peers = 1 }: { peers?: number } = {}): Promise<void> {
@@ -384,7 +441,7 @@ export class PoolObject<T> implements ReplicationPool<T> {
 		if (!(Number.isInteger(peers) && peers >= 0)) {
 			throw new TypeError('peers must be a whole number');
 		}
-		await this.#records.core.call('awaitReplicated', await this.#started, version.replica, version.counter, peers);
+		await this.#ask('awaitReplicated', version.replica, version.counter, peers);
 	}
 
 	async stats(peerId: string): Promise<PeerStats | undefined> {
@@ -406,19 +463,15 @@ export class PoolObject<T> implements ReplicationPool<T> {
 	async #cancel(): Promise<void> {
 		await undefined; // canceled is true by then
 		this.#stop(new ShoalError('closed', 'the pool was cancelled'));
-		const { core } = this.#records;
+		await this.#turn;
 		const number = await this.#started.catch(() => undefined);
 		try {
 			if (number !== undefined) {
-				await core.call('cancel', number);
+				await this.#end(number);
 			}
 		} finally {
-			if (number !== undefined) {
-				core.forget(number);
-			}
-			this.#leadership?.leave();
-			this.#peers.next(new Map());
-			this.#leads.next(false);
+			this.#leadership?.leave(this);
+			this.#idle();
 			for (const source of [this.#errors, this.#conflicts, this.#peers, this.#signaling, this.#progress, this.#leads]) {
 				source.complete();
 			}

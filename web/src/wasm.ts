@@ -7,7 +7,7 @@ export type WasmSource = string | URL | Response | Promise<Response> | BufferSou
 /** @internal The methods of the core; wasm/core_js.go says what they do. */
 type Method =
 	| 'open' | 'closeDatabase' | 'removeDatabase' | 'addCollection'
-	| 'write' | 'find' | 'get' | 'count' | 'info' | 'watch'
+	| 'write' | 'find' | 'get' | 'count' | 'explain' | 'observe' | 'observeCount' | 'unobserve' | 'info' | 'watch'
 	| 'replicate' | 'cancel' | 'awaitFirstPeer' | 'awaitInSync' | 'awaitReplicated' | 'stats' | 'wake'
 	| 'addNetwork' | 'networkEvent';
 
@@ -32,6 +32,7 @@ export class Core {
 	readonly #pending = new Set<(error: Error) => void>();
 	readonly #receivers = new Map<number, Receiver>();
 	#fatal: ShoalError | undefined;
+	#lastOwn = 0;
 	#wakes = false;
 	#events: { kind: string; of: number; text: string }[] = [];
 
@@ -76,6 +77,12 @@ export class Core {
 	/** Says who takes what the core tells and asks of a thing. */
 	receive(of: number, receiver: Receiver): void {
 		this.#receivers.set(of, receiver);
+	}
+
+	/** Gives a receiver a number that is not the core's, for it to tell of what it is about to begin. */
+	own(receiver: Receiver): number {
+		this.#receivers.set(--this.#lastOwn, receiver);
+		return this.#lastOwn;
 	}
 
 	forget(of: number): void {
