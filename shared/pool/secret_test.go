@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -100,6 +101,17 @@ func TestSecretWrong(t *testing.T) {
 				t.Error("they never met")
 			}
 		})
+	}
+}
+
+// TestSecretRxDB: RxDB's clients know no secrets, so a pool is for the one or for the other.
+func TestSecretRxDB(t *testing.T) {
+	n := memnet.New(nil)
+	a := &replica{disk: memlog.New(nil), secret: "correct horse"}
+	a.start(t, n, "a", nil, nil)
+	defer a.stop()
+	if _, err := Replicate(t.Context(), a.mesh, a.coll, "another-topic", &Options{RxDB: &RxDBOptions{}}); err == nil || !strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/shoaldb/shoal/shared/block"
-	"github.com/shoaldb/shoal/shared/cpace"
 	"github.com/shoaldb/shoal/shared/document"
 )
 
@@ -53,15 +52,15 @@ const (
 	typeConfirm = 7
 )
 
-// Share is the first frame of a side that wants the room secret to be proved: its share of a run of CPace (package cpace). Until the other side
+// Share is the first frame of a side that wants the room secret to be proved: its share of a run of CPace. Until the other side
 // has proved that it knows the secret, Share, Confirm and Close are all that it sends, and all that it takes.
 type Share struct {
-	Point [cpace.ShareSize]byte
+	Point [32]byte
 }
 
 // Confirm proves that its sender knows the secret and has the same connection: the tag that goes with its share.
 type Confirm struct {
-	Tag [cpace.TagSize]byte
+	Tag [64]byte
 }
 
 // Hello is the first frame of each side, or the first after the proof of the secret.
