@@ -35,6 +35,12 @@ export interface ReplicationOptions<T, Peer = any> {
 	/** Who replicates a collection of that name in the same topic is a peer. 6 to 99 characters. */
 	topic: string;
 	connectionHandlerCreator: ConnectionHandlerCreator<Peer>;
+	/**
+	 * What all users of the topic know and nobody else, the signaling server included. Peers prove to each other that they know it before they
+	 * say anything else, so that the server can neither join nor listen. It may be a phrase: what crosses the network does not help to guess it,
+	 * each connection is one guess. Not with custom connection handlers. Default: none.
+	 */
+	secret?: string;
 	/** Takes documents from peers. Left out, nothing is taken. */
 	pull?: DirectionOptions<T>;
 	/** Sends documents to peers. Left out, nothing is sent. */
@@ -85,6 +91,8 @@ export interface PeerState {
 	readonly error: string | undefined;
 	/** While the state is `open`. */
 	readonly progress: PeerProgress | undefined;
+	/** How the connection is made up, while the state is `open`; some seconds old at most. */
+	readonly path: PeerPath | undefined;
 }
 
 /** The way to the signaling server. Connections that are open do not depend on it. */
@@ -104,15 +112,19 @@ export interface SyncProgress {
 	readonly inSync: boolean;
 }
 
-/** How the connection to a peer is made up at the moment. What is not known is empty or 0. */
-export interface PeerStats {
-	/** `host`, `srflx`, `prflx` or `relay` (W3C WebRTC). */
+/** How the connection to a peer is made up. What is not known is empty or 0. */
+export interface PeerPath {
+	/** `host`, `srflx`, `prflx` or `relay` (W3C WebRTC; `relay` is through a TURN server), or `server`: through the signaling server. */
 	readonly localCandidate: string;
 	readonly remoteCandidate: string;
-	/** Through a server. */
+	/** Through a server, of either kind. */
 	readonly relayed: boolean;
 	/** In milliseconds. */
 	readonly roundTripTime: number;
+}
+
+/** How the connection to a peer is made up at the moment, and what went over it. */
+export interface PeerStats extends PeerPath {
 	readonly bytesSent: number;
 	readonly bytesReceived: number;
 }
@@ -167,7 +179,7 @@ const idle: SyncProgress = { pulling: false, received: 0, remaining: 0, backlog:
 /** The core's text, see states in wasm/pool_js.go. */
 interface States {
 	server: { state: '' | 'connecting' | 'open' | 'failed' | 'closed'; error?: string };
-	peers: { id: string; replicaId?: string; rxdb?: boolean; state: PeerState['state']; error?: string; progress?: PeerProgress }[];
+	peers: { id: string; replicaId?: string; rxdb?: boolean; state: PeerState['state']; error?: string; progress?: PeerProgress; path?: PeerPath }[];
 }
 
 /** A version at the border. */
@@ -207,6 +219,7 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 	readonly #progress = new ValueSource<SyncProgress>(idle);
 	readonly #leads = new ValueSource(false);
 	#started!: Promise<number>; // the core's number, while this tab leads
+	#token: Signaling['token'];
 	#start!: (number: Promise<number>) => void;
 	#stop!: (reason: ShoalError) => void;
 	#wanted = false; // whether this tab is to lead
@@ -358,10 +371,15 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 			const handler: ConnectionHandler = await create({ topic, collection });
 			signaling = signalingOf(handler);
 			if (!signaling) {
+				if (this.#options.secret) {
+					throw new ShoalError('unsupported', 'a secret needs connections that it can be bound to, which custom connection handlers do not have');
+				}
 				return { network: await serveNetwork(this.#records.core, handler, (error) => this.#errors.next(error)) };
 			}
 		}
-		return signaling;
+		this.#token = signaling.token;
+		const token = typeof signaling.token === 'string' ? signaling.token : '';
+		return { ...signaling, token, askToken: typeof signaling.token === 'function', secret: this.#options.secret ?? '' };
 	}
 
 	#event(kind: string, text: string): void {
@@ -392,7 +410,7 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 	}
 
 	#show({ server, peers }: States): void {
-		const states = new Map(peers.map(({ id, replicaId, rxdb = false, state, error, progress }) => [id, { id, replicaId, rxdb, state, error, progress }]));
+		const states = new Map(peers.map(({ id, replicaId, rxdb = false, state, error, progress, path }) => [id, { id, replicaId, rxdb, state, error, progress, path }]));
 		const signaling: SignalingState = { state: server.state || 'none', error: server.error };
 		this.#peers.next(states);
 		if (signaling.state !== this.#signaling.value.state || signaling.error !== this.#signaling.value.error) {
@@ -408,8 +426,12 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 		});
 	}
 
-	/** Answers what the core asks: whether a peer may come in, or what becomes of a document. */
+	/** Answers what the core asks: the token for the topic, whether a peer may come in, or what becomes of a document. */
 	async #answer(kind: string, text: string): Promise<string | undefined> {
+		if (kind === 'token') {
+			const token: unknown = typeof this.#token === 'function' ? await this.#token(text) : this.#token;
+			return typeof token === 'string' ? token : undefined;
+		}
 		const question: unknown = JSON.parse(text);
 		if (kind === 'valid') {
 			return String((await this.#options.isPeerValid?.({ replicaId: undefined, rxdb: false, ...question as Partial<PeerInfo> & { id: string } })) === true);
@@ -484,7 +506,7 @@ export function checkOptions<T>(options: ReplicationOptions<T>): Records<T> {
 	if (typeof options !== 'object' || options === null) {
 		throw new TypeError('replicateP2P takes an object with options');
 	}
-	const { collection, topic, connectionHandlerCreator, pull, push, isPeerValid, retryTime, rxdb } = options;
+	const { collection, topic, connectionHandlerCreator, pull, push, isPeerValid, retryTime, rxdb, secret } = options;
 	const records = typeof collection === 'object' && collection !== null ? recordsOf(collection) : undefined;
 	if (!records) {
 		throw new TypeError('collection must be a collection of a Shoal database');
@@ -508,6 +530,9 @@ export function checkOptions<T>(options: ReplicationOptions<T>): Records<T> {
 		if (direction.modifier !== undefined && typeof direction.modifier !== 'function') {
 			throw new TypeError(`${name}.modifier must be a function`);
 		}
+	}
+	if (secret !== undefined && (typeof secret !== 'string' || secret === '')) {
+		throw new TypeError('secret must be a string that is not empty');
 	}
 	if (isPeerValid !== undefined && typeof isPeerValid !== 'function') {
 		throw new TypeError('isPeerValid must be a function');
