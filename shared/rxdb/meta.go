@@ -3,15 +3,13 @@ package rxdb
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"sync"
-
-	"crypto/rand"
 
 	"github.com/shoaldb/shoal/shared/store"
 )
@@ -317,11 +315,4 @@ func (m *Meta) valid(id string, pos store.Position) store.Position {
 		return min(pos, epochs[i+1].start)
 	}
 	return pos
-}
-
-// keys returns the keys of the clients that are remembered, sorted.
-func (m *Meta) keys() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Sorted(maps.Keys(m.state.clients))
 }
