@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/shoaldb/shoal/shared/protocol"
 )
 
 // closeWait is how long a link waits for its socket to end.
@@ -29,6 +31,7 @@ type link struct {
 	cancel  context.CancelCauseFunc
 	in      chan []byte
 	out     chan []byte   // signals
+	relay   chan []byte   // pieces of relayed connections, which go last
 	control chan []byte   // the client's own messages, which go first
 	probe   chan struct{} // asks for a probe
 	wg      sync.WaitGroup
@@ -39,6 +42,7 @@ func newLink(ctx context.Context, sock socket) *link {
 		sock:    sock,
 		in:      make(chan []byte),
 		out:     make(chan []byte, sendQueue),
+		relay:   make(chan []byte, relayQueue),
 		control: make(chan []byte, 4*sendQueue),
 		probe:   make(chan struct{}, 1),
 	}
@@ -100,22 +104,39 @@ func (l *link) reading() {
 
 func (l *link) writing() {
 	for {
-		var text []byte
-		select {
-		case text = <-l.control:
-		default:
-			select {
-			case text = <-l.control:
-			case text = <-l.out:
-			case <-l.ctx.Done():
-				return
-			}
+		text, ok := l.nextText()
+		if !ok {
+			return
 		}
 		if err := l.sock.write(text); err != nil {
 			l.cancel(err)
 			return
 		}
 	}
+}
+
+// nextText waits for what is to be written next.
+func (l *link) nextText() (text []byte, ok bool) {
+	select {
+	case text = <-l.control:
+		return text, true
+	default:
+	}
+	select {
+	case text = <-l.control:
+		return text, true
+	case text = <-l.out:
+		return text, true
+	default:
+	}
+	select {
+	case text = <-l.control:
+	case text = <-l.out:
+	case text = <-l.relay:
+	case <-l.ctx.Done():
+		return nil, false
+	}
+	return text, true
 }
 
 func (l *link) probing() {
@@ -129,5 +150,15 @@ func (l *link) probing() {
 		case <-l.ctx.Done():
 			return
 		}
+	}
+}
+
+// inTurn dials one server after the other, and begins again after the last.
+func inTurn(urls []string, dialect protocol.Dialect) dialer {
+	next := 0
+	return func(ctx context.Context) (socket, error) {
+		url := urls[next]
+		next = (next + 1) % len(urls)
+		return websocketDialer(url, dialect)(ctx)
 	}
 }
