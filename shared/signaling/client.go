@@ -27,8 +27,6 @@ type Options struct {
 	// Dialect is what to speak. DialectShoal needs a Shoal server; DialectRxDB works with RxDB's as well, for one room.
 	// Default: DialectShoal.
 	Dialect protocol.Dialect
-	// Role is what this peer offers to the rooms that it joins; JoinAs gives another for one. Default: nothing.
-	Role protocol.Role
 	// Token returns the token for a room: each time that the client joins it, and again before the token that it gave
 	// ends, so that the client stays. An error is told as Refused, and Token is asked again a little later. It may block.
 	// Default: no tokens.
@@ -49,9 +47,6 @@ func (o *Options) withDefaults() Options {
 	}
 	if d.Dialect == "" {
 		d.Dialect = protocol.DialectShoal
-	}
-	if d.Dialect == protocol.DialectRxDB {
-		d.Role = protocol.Role{} // it has no words for them
 	}
 	if d.PingInterval <= 0 {
 		d.PingInterval = protocol.ShoalPingInterval
@@ -136,7 +131,6 @@ func (c *Client) join(room string, role *protocol.Role) error {
 			return fmt.Errorf("join room %q: %w", room, ErrOneRoom)
 		}
 		r = newRoom(room)
-		r.role = c.opts.Role
 		c.rooms[room] = r
 		delete(c.left, room)
 	}
