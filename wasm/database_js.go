@@ -120,6 +120,7 @@ func (c *core) removeDatabase(ctx context.Context, a arguments) (any, error) {
 type collectionOptions struct {
 	Name    string          `json:"name"`
 	Schema  json.RawMessage `json:"schema"`
+	Final   []string        `json:"final"`   // fields that no write may change
 	Handler bool            `json:"handler"` // conflicts are for requestEqual and requestResolve
 }
 
@@ -174,11 +175,12 @@ func (c *core) addCollection(ctx context.Context, a arguments) (any, error) {
 
 // open opens the log of a collection and what is in it. Each version of a schema has a log of its own.
 func (o *coll) open(ctx context.Context, opts *collectionOptions, schema *schema) error {
-	log, err := o.db.logs.Log(ctx, fmt.Sprintf("%s/%d", opts.Name, schema.Version))
+	o.log = fmt.Sprintf("%s/%d", opts.Name, schema.Version)
+	log, err := o.db.logs.Log(ctx, o.log)
 	if err != nil {
 		return err
 	}
-	copts := &collection.Options{PrimaryKey: o.key, SchemaVersion: schema.Version, SchemaHash: schema.Hash}
+	copts := &collection.Options{PrimaryKey: o.key, SchemaVersion: schema.Version, SchemaHash: schema.Hash, Final: opts.Final}
 	if opts.Handler {
 		copts.Handler = conflictHandler{o}
 	}
