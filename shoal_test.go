@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -129,6 +132,23 @@ func TestSchema(t *testing.T) {
 	}
 	if _, err := db.Collection(t.Context(), "bad", &shoal.CollectionOptions{Schema: []byte(`{"version":0}`)}); err == nil {
 		t.Error("opened a collection with a schema without a primary key")
+	}
+}
+
+// TestProgramInDocs compiles the program of docs/go.md.
+func TestProgramInDocs(t *testing.T) {
+	text, err := os.ReadFile("docs/go.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, program, _ := strings.Cut(string(text), "```go\n")
+	program, _, found := strings.Cut(program, "```\n")
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil || !found {
+		t.Fatal(err, found)
+	}
+	if out, err := exec.Command("go", "build", "-o", os.DevNull, file).CombinedOutput(); err != nil {
+		t.Errorf("go build: %v\n%s", err, out)
 	}
 }
 

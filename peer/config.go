@@ -74,7 +74,7 @@ func commands() []*command {
 }
 
 func runFlags(fs *flag.FlagSet, c *config) {
-	fs.StringVar(&c.signal, "signal", "", "`url` of the signaling server, such as wss://example.com/signal")
+	fs.StringVar(&c.signal, "signal", "", "`url` of the signaling server, such as wss://example.com/signal; of a cluster a comma-separated list")
 	fs.StringVar(&c.room, "room", "", "`name` of the room, the topic of the others, of 6 to 99 characters")
 	fs.StringVar(&c.collections, "collections", "", "comma-separated `list` of what to replicate, such as todos,users@2 with the version of a schema; default: all that the data directory has")
 	fs.StringVar(&c.token, "token", "", "`token` for the room, where the signaling server asks for one")

@@ -24,7 +24,7 @@ func (a *app) logger() *slog.Logger {
 // serve replicates until ctx ends.
 func (a *app) serve(ctx context.Context) error {
 	switch {
-	case a.signal == "":
+	case len(split(a.signal)) == 0:
 		return fmt.Errorf("which signaling server? Give --signal wss://…/signal, or set %sSIGNAL%w", envPrefix, hidden{errUsage})
 	case a.room == "":
 		return fmt.Errorf("which room? Give --room NAME, or set %sROOM%w", envPrefix, hidden{errUsage})
@@ -53,7 +53,9 @@ func (a *app) replicate(ctx context.Context, h *host, log *slog.Logger) error {
 		}
 		opts.RxDB = collections[i]
 	}
-	room, err := h.db.Join(ctx, a.signal, a.room, opts)
+	urls := split(a.signal)
+	opts.Connect.Signaling.Fallbacks = urls[1:]
+	room, err := h.db.Join(ctx, urls[0], a.room, opts)
 	if err != nil {
 		return err
 	}
