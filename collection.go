@@ -3,7 +3,9 @@
 package shoal
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"slices"
@@ -11,13 +13,20 @@ import (
 
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/document"
+	"github.com/shoaldb/shoal/shared/finder"
+	"github.com/shoaldb/shoal/shared/query"
+	"github.com/shoaldb/shoal/shared/query/jsregexp"
+	"github.com/shoaldb/shoal/shared/validate"
 )
 
 // CollectionOptions adjusts a Collection. The zero value of a field is its default.
 type CollectionOptions struct {
-	// SchemaVersion is the version of the schema that peers have. Those with another do not replicate.
+	// Schema is a JSON schema in RxDB's form, with version, primaryKey, properties and indexes. What is written here must follow it, and peers that
+	// have another do not replicate. Default: documents of any form, exchanged with peers that have any schema of SchemaVersion.
+	Schema []byte
+	// SchemaVersion is the version of the schema that peers have. It is not for use with Schema, which has it.
 	SchemaVersion uint32
-	// PrimaryKey is the field that names a document. Default: "id".
+	// PrimaryKey is the field that names a document. It is not for use with Schema, which has it. Default: "id".
 	PrimaryKey string
 	// Handler resolves conflicts that come up here. All replicas of a collection should have the same. Default: the last write wins.
 	Handler Handler
@@ -35,6 +44,8 @@ type Collection struct {
 	*collection.Collection
 	db     *Database
 	stored Stored
+	schema *query.Schema
+	finder *finder.Finder
 }
 
 // Collection opens a collection, and creates it where there is none. A collection that is open already is returned as it is.
@@ -43,7 +54,11 @@ func (db *Database) Collection(ctx context.Context, name string, opts *Collectio
 	if opts != nil {
 		o = *opts
 	}
-	stored := Stored{name, o.SchemaVersion}
+	copts, schema, err := db.schema(&o)
+	if err != nil {
+		return nil, fmt.Errorf("open collection %q: %w", name, err)
+	}
+	stored := Stored{name, copts.SchemaVersion}
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.closed {
@@ -56,16 +71,74 @@ func (db *Database) Collection(ctx context.Context, name string, opts *Collectio
 	if err != nil {
 		return nil, fmt.Errorf("open collection %s: %w", stored, err)
 	}
-	opened, err := collection.Open(ctx, name, log, &collection.Options{
-		PrimaryKey: o.PrimaryKey, Handler: o.Handler, SchemaVersion: o.SchemaVersion,
-		FreshID: true, Logger: db.log, OnDamage: o.OnDamage,
-	})
+	opened, err := collection.Open(ctx, name, log, copts)
 	if err != nil {
 		return nil, err
 	}
-	c := &Collection{opened, db, stored}
+	c := &Collection{opened, db, stored, schema, finder.New(opened, schema, nil)}
 	db.collections = append(db.collections, c)
 	return c, nil
+}
+
+// schema reads what the options say of the form of documents.
+func (db *Database) schema(o *CollectionOptions) (*collection.Options, *query.Schema, error) {
+	copts := &collection.Options{
+		PrimaryKey: cmp.Or(o.PrimaryKey, "id"), SchemaVersion: o.SchemaVersion,
+		Handler: o.Handler, FreshID: true, Logger: db.log, OnDamage: o.OnDamage,
+	}
+	if o.Schema == nil {
+		return copts, &query.Schema{PrimaryPath: copts.PrimaryKey, Regexp: jsregexp.Compile}, nil
+	}
+	var text struct {
+		Version    uint32
+		Properties map[string]struct{ Final bool }
+	}
+	if err := json.Unmarshal(o.Schema, &text); err != nil {
+		return nil, nil, fmt.Errorf("read schema: %w", err)
+	}
+	schema, err := query.ParseSchema(o.Schema)
+	if err != nil {
+		return nil, nil, err
+	}
+	schema.Regexp = jsregexp.Compile
+	copts.PrimaryKey, copts.SchemaVersion = schema.PrimaryPath, text.Version
+	if copts.SchemaHash, err = collection.HashSchema(o.Schema); err != nil {
+		return nil, nil, err
+	}
+	if copts.Validate, err = validate.Compile(o.Schema); err != nil {
+		return nil, nil, err
+	}
+	for name, p := range text.Properties {
+		if p.Final {
+			copts.Final = append(copts.Final, name)
+		}
+	}
+	slices.Sort(copts.Final)
+	return copts, schema, nil
+}
+
+// PrimaryKey returns the field that names a document.
+func (c *Collection) PrimaryKey() string { return c.schema.PrimaryPath }
+
+// Finder answers all kinds of queries, and keeps results up to date. It ends with the collection.
+func (c *Collection) Finder() *finder.Finder { return c.finder }
+
+// Find returns the documents that a Mango query asks for, such as {"selector":{"done":false},"sort":[{"title":"asc"}],"limit":10}, in
+// its order, as they are at one moment.
+func (c *Collection) Find(ctx context.Context, query []byte) ([]Document, error) {
+	q, err := c.finder.Parse(query)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := c.finder.Find(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	docs := make([]Document, len(entries))
+	for i, e := range entries {
+		docs[i] = Document{ID: e.ID, Version: e.Dot, Body: e.Body}
+	}
+	return docs, nil
 }
 
 // Close ends writes and closes the collection. It must have been left out of all rooms before. Reads go on from memory.
@@ -73,6 +146,7 @@ func (c *Collection) Close() error {
 	c.db.mu.Lock()
 	c.db.collections = slices.DeleteFunc(c.db.collections, func(o *Collection) bool { return o == c })
 	c.db.mu.Unlock()
+	c.finder.Close()
 	return c.Collection.Close()
 }
 
