@@ -1,5 +1,6 @@
 import { BulkRemoval, BulkWrite, inBulk, type BulkResult } from './bulk.js';
 import { versionOf, type Document } from './document.js';
+import type { MigrationStrategies } from './migration.js';
 import { Observable } from './observable.js';
 import {
 	countQuery, findByIdsQuery, findFirstQuery, findOneQuery, findQuery, type DocumentQuery, type MangoQuery, type Query, type SingleQuery,
@@ -60,6 +61,8 @@ export interface ConflictHandler<T> {
 /** What `addCollections` makes a collection of. */
 export interface CollectionCreator<S extends CollectionSchema = CollectionSchema, T = DocumentOf<S>> {
 	schema: S;
+	/** Needed for each version of the schema from 1 on. Documents of older versions are migrated before the collection is there. */
+	migrationStrategies?: MigrationStrategies;
 	/** Default: the last write wins. */
 	conflictHandler?: ConflictHandler<T>;
 }
