@@ -123,7 +123,7 @@ type collectionOptions struct {
 	Name    string          `json:"name"`
 	Schema  json.RawMessage `json:"schema"`
 	Final   []string        `json:"final"`   // fields that no write may change
-	Handler bool            `json:"handler"` // conflicts are for requestEqual and requestResolve
+	Handler string          `json:"handler"` // "ask": conflicts are for requestEqual and requestResolve
 	// Migration is of JavaScript's choice, below 0: what eventMigration and requestMigrate are of.
 	Migration int `json:"migration"`
 }
@@ -188,8 +188,11 @@ func (o *coll) open(ctx context.Context, opts *collectionOptions, schema *schema
 		return err
 	}
 	copts := &collection.Options{PrimaryKey: o.key, SchemaVersion: schema.Version, SchemaHash: schema.Hash, Final: opts.Final}
-	if opts.Handler {
+	switch opts.Handler {
+	case "ask":
 		copts.Handler = conflictHandler{o}
+	case "merge-fields":
+		copts.Handler = collection.FieldMerge{}
 	}
 	if o.Collection, err = collection.Open(ctx, opts.Name, log, copts); err != nil {
 		return err

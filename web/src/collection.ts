@@ -63,8 +63,12 @@ export interface CollectionCreator<S extends CollectionSchema = CollectionSchema
 	schema: S;
 	/** Needed for each version of the schema from 1 on. Documents of older versions are migrated before the collection is there. */
 	migrationStrategies?: MigrationStrategies;
-	/** Default: the last write wins. */
-	conflictHandler?: ConflictHandler<T>;
+	/**
+	 * What becomes of two versions of a document of which neither writer knew the other's. `last-write-wins`, the default, keeps the later
+	 * one. `merge-fields` takes of each top-level field the one that was changed since the common version, of those that both
+	 * changed the later one; where one side removed the document the later version wins as a whole.
+	 */
+	conflictHandler?: 'last-write-wins' | 'merge-fields' | ConflictHandler<T>;
 }
 
 /** A collection of documents. Writes are stored when their promise is fulfilled, and reach the other replicas in the background. */

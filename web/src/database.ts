@@ -124,7 +124,7 @@ class DatabaseObject implements DatabaseBase {
 
 	async #add(name: string, { schema, conflictHandler, migrationStrategies = {} }: CollectionCreator<CollectionSchema, any>): Promise<Collection<any>> {
 		const drafts = new Drafts(schema, this.#validator);
-		const number = await this.#open(name, schema, drafts, migrationStrategies, !!conflictHandler);
+		const number = await this.#open(name, schema, drafts, migrationStrategies, typeof conflictHandler === 'object' ? 'ask' : conflictHandler);
 		const collection = new CollectionObject<any>(name, schema);
 		const records = new Records<any>(this.#core, number, collection, schema, drafts);
 		collection.begin(records);
@@ -142,7 +142,7 @@ class DatabaseObject implements DatabaseBase {
 	}
 
 	/** Opens a collection in the core, which may have something to migrate first. */
-	async #open(name: string, schema: CollectionSchema, drafts: Drafts, strategies: MigrationStrategies, handler: boolean): Promise<number> {
+	async #open(name: string, schema: CollectionSchema, drafts: Drafts, strategies: MigrationStrategies, handler: string | undefined): Promise<number> {
 		const migration = this.#core.own({
 			event: (_, text) => this.#migrations.running(name, text),
 			request: (_, text) => migrate(text, schema, strategies, drafts),
@@ -222,8 +222,9 @@ function checkCreator(name: string, creator: CollectionCreator<CollectionSchema,
 	if (reserved !== undefined) {
 		throw new TypeError(`${name}.schema.properties: documents have something else under the name ${reserved}`);
 	}
-	if (conflictHandler !== undefined && (typeof conflictHandler?.isEqual !== 'function' || typeof conflictHandler.resolve !== 'function')) {
-		throw new TypeError(`${name}.conflictHandler must be an object with the functions isEqual and resolve`);
+	const builtIn = conflictHandler === undefined || conflictHandler === 'last-write-wins' || conflictHandler === 'merge-fields';
+	if (!builtIn && (typeof conflictHandler?.isEqual !== 'function' || typeof conflictHandler.resolve !== 'function')) {
+		throw new TypeError(`${name}.conflictHandler must be an object with the functions isEqual and resolve, 'last-write-wins' or 'merge-fields'`);
 	}
 }
 
