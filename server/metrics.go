@@ -40,6 +40,13 @@ func figures() [][3]string {
 		{"shoal_turn_bytes_total", "Bytes relayed by TURN."},
 		{"shoal_turn_dropped_total", "Datagrams that TURN dropped."},
 		{"shoal_turn_refusals_total", "What TURN refused.", "reason"},
+		{"shoal_cluster_connected", "1 where NATS is reached."},
+		{"shoal_cluster_nodes", "Other nodes that are there."},
+		{"shoal_cluster_members", "Members of rooms that other nodes have."},
+		{"shoal_cluster_sent_total", "Signals passed to other nodes."},
+		{"shoal_cluster_received_total", "Signals of other nodes."},
+		{"shoal_cluster_lost_total", "Messages that could not be passed to other nodes, or made no sense."},
+		{"shoal_cluster_syncs_total", "Times that another node was asked for all its members."},
 	}
 }
 
@@ -107,6 +114,20 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		count("shoal_turn_refusals_total", t.Unauthorized, "unauthorized")
 		count("shoal_turn_refusals_total", t.OverQuota, "quota")
 		count("shoal_turn_refusals_total", t.Forbidden, "forbidden")
+	}
+	if m.node.cluster != nil {
+		c := m.node.cluster.Stats()
+		connected := 0
+		if c.Connected {
+			connected = 1
+		}
+		gauge("shoal_cluster_connected", connected)
+		gauge("shoal_cluster_nodes", c.Nodes)
+		gauge("shoal_cluster_members", c.Peers)
+		count("shoal_cluster_sent_total", c.Sent)
+		count("shoal_cluster_received_total", c.Received)
+		count("shoal_cluster_lost_total", c.Lost)
+		count("shoal_cluster_syncs_total", c.Syncs)
 	}
 }
 

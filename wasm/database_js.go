@@ -183,7 +183,8 @@ func (o *coll) open(ctx context.Context, opts *collectionOptions, schema *schema
 	if err != nil {
 		return err
 	}
-	log, err := o.db.logs.Log(ctx, migration.LogName(opts.Name, schema.Version))
+	o.log = migration.LogName(opts.Name, schema.Version)
+	log, err := o.db.logs.Log(ctx, o.log)
 	if err != nil {
 		return err
 	}

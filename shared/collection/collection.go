@@ -184,6 +184,9 @@ func (c *Collection) makeID(ctx context.Context) error {
 // Name returns the name of the collection.
 func (c *Collection) Name() string { return c.name }
 
+// PrimaryKey returns the name of the field that names a document.
+func (c *Collection) PrimaryKey() string { return c.opts.PrimaryKey }
+
 // Handler returns the conflict handler, nil for last-write-wins.
 func (c *Collection) Handler() Handler { return c.opts.Handler }
 

@@ -125,9 +125,6 @@ func (m *memory) applyState(s *state, known *document.Knowledge) {
 	m.repaired = append(m.repaired, s.repaired...)
 	m.damaged = slices.DeleteFunc(m.damaged, func(d damage) bool { return slices.Contains(s.repaired, d.record.First) })
 	if !s.self.IsZero() && s.self != m.self {
-		if s.fork {
-			known.Fork(m.self)
-		}
 		m.self, m.times = s.self, ownTimes{}
 	}
 	for _, t := range s.times {

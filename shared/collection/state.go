@@ -18,7 +18,6 @@ import (
 type state struct {
 	full     bool                // all that there is: it takes the place of everything before it
 	self     document.ReplicaID  // who this replica is; a later one takes the place of an earlier one
-	fork     bool                // with self: other replicas went by the id before as well
 	known    *document.Knowledge // covered besides what the entries tell
 	shared   shared              // which own entries others may know of
 	times    []ownTime           // of own writes, only with full
@@ -75,7 +74,7 @@ func encodeState(s state) []byte {
 		field(tagFull, nil)
 	}
 	if !s.self.IsZero() {
-		field(tagSelf, append(s.self[:], oneIf(s.fork)))
+		field(tagSelf, s.self[:])
 	}
 	if s.known != nil {
 		field(tagKnown, s.known.AppendTo(nil))
@@ -154,7 +153,7 @@ func (s *state) field(tag uint64, p []byte) (err error) {
 	case tagFull:
 		s.full = true
 	case tagSelf:
-		s.self, s.fork = f.replica(), f.uvarint() == 1
+		s.self = f.replica()
 	case tagKnown:
 		s.known, f.b, err = document.DecodeKnowledge(p)
 		if err != nil {

@@ -9,7 +9,7 @@ export { getConnectionHandlerSimplePeer, getConnectionHandlerWebRTC } from './ha
 export type { ConnectionHandler, ConnectionHandlerCreator, ConnectionHandlerOptions, Subscribable } from './handlers.js';
 export type { MigrationState, MigrationStrategies, MigrationStrategy } from './migration.js';
 export type { Observable, Observer, Subscription, Value } from './observable.js';
-export type { ConflictEvent, DirectionOptions, PeerInfo, PeerProgress, PeerState, PeerStats, ReplicationOptions, ReplicationPool, SignalingState, SyncProgress } from './pool.js';
+export type { ConflictEvent, DirectionOptions, PeerInfo, PeerPath, PeerProgress, PeerState, PeerStats, ReplicationOptions, ReplicationPool, RxDBOptions, SignalingState, SyncProgress } from './pool.js';
 export type {
 	DocumentQuery, FieldConditions, FieldSelector, MangoQuery, MangoQuerySelector, MangoQuerySort, Query, QueryExplanation, SingleQuery,
 } from './query.js';
