@@ -22,6 +22,7 @@ func layers() []layer {
 		{"shared/protocol", []string{"shared/document", "shared/block"}, "it is what crosses a wire, whoever sends it"},
 		{"shared/cpace", nil, "a proof knows nothing of what it is for"},
 		{"shared/query", []string{"shared/document"}, "it reads JSON bytes, wherever they are stored"},
+		{"shared/migration", data, "it carries documents from one collection into another, whoever replicates them"},
 		{"shared/validate", nil, "it checks JSON bytes by a schema, wherever they are stored"},
 		{"shared/store", []string{"internal/gate"}, "a log keeps records without knowing what is in them"},
 		{"shared/collection", data, "documents are kept the same whether or not anybody replicates them"},
