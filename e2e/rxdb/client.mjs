@@ -17,6 +17,17 @@ const schema = {
   required: ['id'],
 };
 
+// What this page sends to peers and to the signaling server.
+const frames = [];
+const signals = [];
+for (const [prototype, list] of [[RTCDataChannel.prototype, frames], [WebSocket.prototype, signals]]) {
+  const send = prototype.send;
+  prototype.send = function (data) {
+    list.push(typeof data === 'string' ? data : new TextDecoder().decode(data));
+    return send.call(this, data);
+  };
+}
+
 const memory = getRxStorageMemory();
 
 // merging adds up what each side has added to n.
@@ -28,6 +39,8 @@ const merging = {
 
 const rx = {
   errors: [],
+  frames,
+  signals,
 
   // open opens the database. It stays when the page is reloaded with storage "dexie".
   async open({ name = 'app', storage = 'memory', merge = false } = {}) {

@@ -1,6 +1,7 @@
 package rxdb
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -306,6 +307,15 @@ func (m *Meta) meet(ctx context.Context, key string) error {
 
 // note stores an update of a client.
 func (m *Meta) note(ctx context.Context, key string, u *update) error {
+	if down, up := m.marks(key); bytes.Equal(u.down, down) || u.up == up {
+		n := *u
+		if u = &n; bytes.Equal(u.down, down) {
+			u.down = nil
+		}
+		if u.up == up {
+			u.up = 0
+		}
+	}
 	if u.down == nil && u.up == 0 && len(u.assumed) == 0 {
 		return nil
 	}

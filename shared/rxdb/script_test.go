@@ -716,6 +716,26 @@ func TestTooLong(t *testing.T) {
 	})
 }
 
+// TestEventsDuringAPull: what was told before the answer came is part of it, and may be older.
+func TestEventsDuringAPull(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newReplica(t, forkToken, nil)
+		defer r.close()
+		s := play(r, nil)
+		s.handshake()
+		m := s.request(methodChangesSince)
+		s.say(`{"id":"masterChangeStream$","result":{"documents":[{"id":"a","n":1,"_deleted":false}],"checkpoint":{"lwt":1}}}`)
+		s.reply(m, `{"documents":[{"id":"a","n":2,"_deleted":false}],"checkpoint":{"lwt":2}}`)
+		s.quiet()
+		if r.get("a") != `{"id":"a","n":2}` {
+			t.Errorf("held is %s", r.get("a"))
+		}
+		if down, _ := r.meta.marks("room-1|peer"); string(down) != `{"lwt":2}` {
+			t.Errorf("the checkpoint is %s", down)
+		}
+	})
+}
+
 // TestFloodOfEvents: events that wait while a conflict handler takes its time are bounded.
 func TestFloodOfEvents(t *testing.T) {
 	bubble(t, func(t *testing.T) {
