@@ -267,10 +267,14 @@ func (f *fork) take(ctx context.Context, docs []docState, down json.RawMessage) 
 			continue
 		}
 		var held *document.Entry
-		f.coll.View(func(v collection.View) { held, _ = v.Get(d.id) })
+		var pos store.Position
+		f.coll.View(func(v collection.View) { held, pos = v.Get(d.id) })
 		write, know, err := f.compare(ctx, held, d)
 		if err != nil {
 			return err
+		}
+		if !write && !know {
+			f.up = min(f.up, pos) // the push will find the conflict
 		}
 		if know {
 			f.assume(u, raw)

@@ -59,6 +59,8 @@ type Meta struct {
 	size  int    // bytes of the records since the last compaction
 	kept  int    // bytes after it
 	fresh []base // to be stored
+
+	damaged bool // a record could not be read: all is to be forgotten, for what is left may be half the truth
 }
 
 // metaState is what the log tells.
@@ -155,7 +157,7 @@ func (m *Meta) load(ctx context.Context) error {
 	}
 }
 
-// apply takes in records. A damaged one makes everything be forgotten: clients then start from scratch.
+// apply takes in records.
 func (m *Meta) apply(records []store.Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -166,7 +168,7 @@ func (m *Meta) apply(records []store.Record) {
 		m.next = r.Next()
 		m.size += len(r.Data)
 		if len(r.Data) > 0 && m.state.apply(r.Data) != nil {
-			m.state.init()
+			m.damaged = true
 		}
 	}
 }
@@ -184,9 +186,10 @@ func (m *Meta) begin(ctx context.Context, tail store.Position, token string) err
 	}
 	err = m.commit(ctx, func(s *metaState) []byte {
 		b := newRecord()
-		if n := len(s.epochs); n > 0 && s.epochs[n-1].start > tail {
-			b = appendFull(b) // the collection's log is another one than before
+		if n := len(s.epochs); m.damaged || n > 0 && s.epochs[n-1].start > tail {
+			b = appendFull(b) // without what is known, or with the log of another collection, clients start from scratch
 			s = &metaState{}
+			m.damaged = false
 		}
 		if m.token = cmp.Or(token, s.token, made); m.token != s.token {
 			b = appendToken(b, m.token)
