@@ -13,6 +13,7 @@ import (
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/pool"
 	"github.com/shoaldb/shoal/shared/replication"
+	"github.com/shoaldb/shoal/shared/transport"
 	"github.com/shoaldb/shoal/wasm/jsbridge"
 )
 
@@ -20,6 +21,7 @@ import (
 type replicating struct {
 	*pool.Pool
 	coll    *coll
+	topic   string
 	number  int
 	mesh    *sharedMesh
 	changed chan struct{} // capacity 1: the peers have changed
@@ -63,7 +65,7 @@ func (c *core) replicate(ctx context.Context, a arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &replicating{coll: o, mesh: mesh, changed: make(chan struct{}, 1), quit: make(chan struct{})}
+	r := &replicating{coll: o, topic: opts.Topic, mesh: mesh, changed: make(chan struct{}, 1), quit: make(chan struct{})}
 	r.number = c.add(r)
 	poolOpts := r.options(&opts)
 	if poolOpts.RxDB, err = o.rxdb(ctx, opts.RxDB); err == nil {
@@ -225,6 +227,18 @@ type peerState struct {
 	State    string         `json:"state"`
 	Error    string         `json:"error,omitempty"`
 	Progress *progressState `json:"progress,omitempty"`
+	Path     *pathState     `json:"path,omitempty"`
+}
+
+type pathState struct {
+	Local   string  `json:"localCandidate"`
+	Remote  string  `json:"remoteCandidate"`
+	Relayed bool    `json:"relayed"`
+	RTT     float64 `json:"roundTripTime"` // in milliseconds
+}
+
+func pathOf(s transport.Stats) pathState {
+	return pathState{s.LocalCandidate, s.RemoteCandidate, s.Relayed, float64(s.RTT.Microseconds()) / 1000}
 }
 
 type progressState struct {
@@ -239,10 +253,11 @@ func (r *replicating) states() *states {
 	server, pending := r.mesh.States()
 	s := &states{Server: serverState{State: string(server.State), Error: text(server.Err)}, Peers: []peerState{}}
 	for _, p := range r.Peers() {
-		g := p.Progress
+		g, path := p.Progress, pathOf(p.Path)
 		s.Peers = append(s.Peers, peerState{
 			peerID: peerIDOf(p), State: "open",
 			Progress: &progressState{g.Pulling, g.Received, g.Remaining, g.Backlog, g.InSync},
+			Path:     &path,
 		})
 	}
 	for _, e := range pending {
@@ -328,13 +343,10 @@ func (c *core) stats(ctx context.Context, a arguments) (any, error) {
 		return nil, nil
 	}
 	return marshal(struct {
-		Local    string  `json:"localCandidate"`
-		Remote   string  `json:"remoteCandidate"`
-		Relayed  bool    `json:"relayed"`
-		RTT      float64 `json:"roundTripTime"`
-		Sent     uint64  `json:"bytesSent"`
-		Received uint64  `json:"bytesReceived"`
-	}{s.LocalCandidate, s.RemoteCandidate, s.Relayed, float64(s.RTT.Microseconds()) / 1000, s.BytesSent, s.BytesReceived})
+		pathState
+		Sent     uint64 `json:"bytesSent"`
+		Received uint64 `json:"bytesReceived"`
+	}{pathOf(s), s.BytesSent, s.BytesReceived})
 }
 
 // wake () makes all that waits for its next try try now.
@@ -354,6 +366,10 @@ type connectionOptions struct {
 	URL        string      `json:"url"`
 	ICEServers []iceServer `json:"iceServers"`
 	RelayOnly  bool        `json:"relayOnly"`
+	NoRelay    bool        `json:"noRelay"`
+	Token      string      `json:"token"`
+	AskToken   bool        `json:"askToken"` // each token is for requestToken
+	Secret     string      `json:"secret"`
 	Network    int         `json:"network"`
 }
 

@@ -128,15 +128,17 @@ func (c *Collection) write(t *tx, w *Write) (*document.Entry, error) {
 		}
 	case WriteRemove:
 		e.Body, e.Deleted = nil, true
+		return t.write(e, old), nil
 	case WriteOver:
 		if versionOf(old) != w.Version {
 			return nil, ErrChanged
 		}
 		e.Deleted = w.Deleted
+		return t.write(e, old), nil
 	default:
 		return nil, fmt.Errorf("%w: write of unknown kind %d", ErrInvalid, w.Kind)
 	}
-	return t.write(e, old), nil
+	return upsert(t, e, old)
 }
 
 // versionOf returns the version of e, zero if that is nil.

@@ -84,6 +84,7 @@ type Peer struct {
 	Replica  document.ReplicaID   // of its copy of the collection; zero for RxDB clients
 	RxDB     bool                 // an RxDB client
 	Progress replication.Progress // zero in what Options.Valid is given
+	Path     transport.Stats      // some seconds old at most; Pool.Stats has it fresh
 }
 
 // Pool is the replication of one collection in one topic. It goes on until Cancel. All methods may be called concurrently.
@@ -143,6 +144,8 @@ func (p *Pool) bridgeTo(ctx context.Context, mesh *Mesh) (err error) {
 	switch {
 	case p.opts.RxDB == nil:
 		return nil
+	case len(mesh.secret) > 0:
+		return errors.New("they cannot prove a room secret; use a mesh without one")
 	case mesh.signaler == nil:
 		return errors.New("the mesh has connections of another kind than WebRTC; use Connect")
 	}
@@ -181,7 +184,7 @@ func (p *Pool) Peers() []Peer {
 	var peers []Peer
 	for _, c := range channels {
 		if s := c.current(); s != nil {
-			peers = append(peers, Peer{ID: c.link.conn.Peer(), Replica: s.Remote(), Progress: s.Progress()})
+			peers = append(peers, Peer{ID: c.link.conn.Peer(), Replica: s.Remote(), Progress: s.Progress(), Path: c.link.lastPath()})
 		}
 	}
 	if p.bridge != nil {
@@ -281,7 +284,7 @@ func (p *Pool) changed() {
 
 // admit decides whether a session with a peer may begin.
 func (p *Pool) admit(ctx context.Context, c *channel, theirs *protocol.Open) error {
-	if theirs.SchemaVersion != c.own.SchemaVersion || theirs.SchemaHash != c.own.SchemaHash {
+	if !sameSchema(c.own, theirs) {
 		return protocol.Faultf(protocol.FaultSchema, "collection %q has schema version %d (%x) on one side and %d (%x) on the other",
 			p.coll.Name(), c.own.SchemaVersion, c.own.SchemaHash[:4], theirs.SchemaVersion, theirs.SchemaHash[:4])
 	}
@@ -296,6 +299,12 @@ func (p *Pool) admit(ctx context.Context, c *channel, theirs *protocol.Open) err
 		return errRefused
 	}
 	return nil
+}
+
+// sameSchema reports whether two sides may exchange documents. A side without a hash takes documents of any schema of that version.
+func sameSchema(a, b *protocol.Open) bool {
+	none := [32]byte{}
+	return a.SchemaVersion == b.SchemaVersion && (a.SchemaHash == b.SchemaHash || a.SchemaHash == none || b.SchemaHash == none)
 }
 
 // begin notes a goroutine of the pool. It returns false if the pool was cancelled.

@@ -6,7 +6,7 @@ import { serveNetwork } from './network.js';
 import { Source, ValueSource, type Observable, type Value } from './observable.js';
 import type { Records } from './records.js';
 import type { DeepReadonly } from './schema.js';
-import type { Leadership } from './tabs.js';
+import type { Leadership, Member } from './tabs.js';
 
 /** How documents go one way. */
 export interface DirectionOptions<T> {
@@ -35,6 +35,12 @@ export interface ReplicationOptions<T, Peer = any> {
 	/** Who replicates a collection of that name in the same topic is a peer. 6 to 99 characters. */
 	topic: string;
 	connectionHandlerCreator: ConnectionHandlerCreator<Peer>;
+	/**
+	 * What all users of the topic know and nobody else, the signaling server included. Peers prove to each other that they know it before they
+	 * say anything else, so that the server can neither join nor listen. It may be a phrase: what crosses the network does not help to guess it,
+	 * each connection is one guess. Not with custom connection handlers. Default: none.
+	 */
+	secret?: string;
 	/** Takes documents from peers. Left out, nothing is taken. */
 	pull?: DirectionOptions<T>;
 	/** Sends documents to peers. Left out, nothing is sent. */
@@ -85,6 +91,8 @@ export interface PeerState {
 	readonly error: string | undefined;
 	/** While the state is `open`. */
 	readonly progress: PeerProgress | undefined;
+	/** How the connection is made up, while the state is `open`; some seconds old at most. */
+	readonly path: PeerPath | undefined;
 }
 
 /** The way to the signaling server. Connections that are open do not depend on it. */
@@ -104,15 +112,19 @@ export interface SyncProgress {
 	readonly inSync: boolean;
 }
 
-/** How the connection to a peer is made up at the moment. What is not known is empty or 0. */
-export interface PeerStats {
-	/** `host`, `srflx`, `prflx` or `relay` (W3C WebRTC). */
+/** How the connection to a peer is made up. What is not known is empty or 0. */
+export interface PeerPath {
+	/** `host`, `srflx`, `prflx` or `relay` (W3C WebRTC; `relay` is through a TURN server), or `server`: through the signaling server. */
 	readonly localCandidate: string;
 	readonly remoteCandidate: string;
-	/** Through a server. */
+	/** Through a server, of either kind. */
 	readonly relayed: boolean;
 	/** In milliseconds. */
 	readonly roundTripTime: number;
+}
+
+/** How the connection to a peer is made up at the moment, and what went over it. */
+export interface PeerStats extends PeerPath {
 	readonly bytesSent: number;
 	readonly bytesReceived: number;
 }
@@ -144,7 +156,7 @@ export interface ReplicationPool<T = any> {
 	readonly progress: SyncProgress;
 	/**
 	 * Whether this tab replicates. Of the tabs of a database one does; the others see what it brings through the storage, and one of
-	 * them takes over when it closes. With memory storage every tab does.
+	 * them takes over when it closes or does not answer for a second or two. With memory storage every tab does.
 	 */
 	readonly isLeader: boolean;
 	readonly isLeader$: Value<boolean>;
@@ -167,7 +179,7 @@ const idle: SyncProgress = { pulling: false, received: 0, remaining: 0, backlog:
 /** The core's text, see states in wasm/pool_js.go. */
 interface States {
 	server: { state: '' | 'connecting' | 'open' | 'failed' | 'closed'; error?: string };
-	peers: { id: string; replicaId?: string; rxdb?: boolean; state: PeerState['state']; error?: string; progress?: PeerProgress }[];
+	peers: { id: string; replicaId?: string; rxdb?: boolean; state: PeerState['state']; error?: string; progress?: PeerProgress; path?: PeerPath }[];
 }
 
 /** A version at the border. */
@@ -182,19 +194,19 @@ export function withDeleted<T>({ deleted, doc }: Wire): WithDeleted<T> {
 }
 
 /** @internal Undoes withDeleted for what the application made, which must be of that document. */
-export function toWire<T>(version: WithDeleted<T>, records: Records<any>, id: string, name: string): string {
+export function toWire<T>(version: WithDeleted<T>, records: Records<any>, id: string, name: string, validate: boolean): string {
 	if (typeof version !== 'object' || version === null) {
 		throw new TypeError(`${name} must return a document`);
 	}
 	const { _deleted: deleted = false, ...doc } = version;
-	if (records.draft(doc, `what ${name} returns`).id !== id) {
+	if (records.drafts.version(doc, `what ${name} returns`, validate && !deleted).id !== id) {
 		throw new TypeError(`${name} must leave the primary key ${JSON.stringify(id)} as it is`);
 	}
 	return JSON.stringify({ deleted, doc });
 }
 
 /** @internal The pool that replicateP2P returns. */
-export class PoolObject<T> implements ReplicationPool<T> {
+export class PoolObject<T> implements ReplicationPool<T>, Member {
 	readonly topic: string;
 	readonly collection: Collection<T>;
 	readonly #records: Records<T>;
@@ -206,9 +218,12 @@ export class PoolObject<T> implements ReplicationPool<T> {
 	readonly #signaling = new ValueSource<SignalingState>({ state: 'none', error: undefined });
 	readonly #progress = new ValueSource<SyncProgress>(idle);
 	readonly #leads = new ValueSource(false);
-	readonly #started: Promise<number>; // the core's number
+	#started!: Promise<number>; // the core's number, while this tab leads
+	#token: Signaling['token'];
 	#start!: (number: Promise<number>) => void;
 	#stop!: (reason: ShoalError) => void;
+	#wanted = false; // whether this tab is to lead
+	#turn: Promise<void> = Promise.resolve(); // it starts and stops in turns
 	#canceled: Promise<void> | undefined;
 
 	constructor(options: ReplicationOptions<T>, records: Records<T>, leadership: Leadership | undefined) {
@@ -217,6 +232,11 @@ export class PoolObject<T> implements ReplicationPool<T> {
 		this.#options = options;
 		this.#records = records;
 		this.#leadership = leadership;
+		this.#await();
+	}
+
+	/** Has those who need the core's pool wait for the next one. */
+	#await(): void {
 		this.#started = new Promise((resolve, reject) => {
 			this.#start = resolve;
 			this.#stop = reject;
@@ -262,12 +282,24 @@ export class PoolObject<T> implements ReplicationPool<T> {
 
 	/** Starts it, or, if another tab leads, has it start later. */
 	async begin(): Promise<void> {
-		const { leads, leading } = await (this.#leadership?.join() ?? { leads: true, leading: Promise.resolve() });
-		if (leads) {
-			await this.#lead();
-			return;
-		}
-		leading.then(() => this.canceled ? undefined : this.#lead()).catch((error: unknown) => this.#errors.next(asPoolError(error)));
+		await this.#change(this.#leadership ? await this.#leadership.join(this) : true);
+	}
+
+	/** @internal */
+	leadershipChanged(leads: boolean): void {
+		this.#change(leads).catch((error: unknown) => this.#errors.next(asPoolError(error)));
+	}
+
+	#change(wanted: boolean): Promise<void> {
+		this.#wanted = wanted;
+		const turn = this.#turn.then(() => {
+			if (this.canceled || this.#wanted === this.isLeader) {
+				return undefined;
+			}
+			return this.#wanted ? this.#lead() : this.#standBy();
+		});
+		this.#turn = turn.catch(() => {});
+		return turn;
 	}
 
 	async #lead(): Promise<void> {
@@ -275,6 +307,44 @@ export class PoolObject<T> implements ReplicationPool<T> {
 		this.#start(number);
 		await number;
 		this.#leads.next(true);
+	}
+
+	/** Leaves it to the tab that leads now. */
+	async #standBy(): Promise<void> {
+		const started = this.#started;
+		this.#await();
+		this.#idle();
+		await this.#end(await started);
+	}
+
+	async #end(number: number): Promise<void> {
+		const { core } = this.#records;
+		try {
+			await core.call('cancel', number);
+		} finally {
+			core.forget(number);
+		}
+	}
+
+	#idle(): void {
+		this.#peers.next(new Map());
+		this.#signaling.next({ state: 'none', error: undefined });
+		this.#progress.next(idle);
+		this.#leads.next(false);
+	}
+
+	/** Calls a method of the core's pool: another one where this tab has stopped leading meanwhile and leads again. */
+	async #ask<R = void>(method: 'awaitFirstPeer' | 'awaitInSync' | 'awaitReplicated', ...args: number[]): Promise<R> {
+		for (;;) {
+			const started = this.#started;
+			try {
+				return await this.#records.core.call<R>(method, await started, ...args);
+			} catch (error) {
+				if (this.canceled || this.#started === started) {
+					throw error;
+				}
+			}
+		}
 	}
 
 	async #connect(): Promise<number> {
@@ -301,10 +371,15 @@ export class PoolObject<T> implements ReplicationPool<T> {
 			const handler: ConnectionHandler = await create({ topic, collection });
 			signaling = signalingOf(handler);
 			if (!signaling) {
+				if (this.#options.secret) {
+					throw new ShoalError('unsupported', 'a secret needs connections that it can be bound to, which custom connection handlers do not have');
+				}
 				return { network: await serveNetwork(this.#records.core, handler, (error) => this.#errors.next(error)) };
 			}
 		}
-		return signaling;
+		this.#token = signaling.token;
+		const token = typeof signaling.token === 'string' ? signaling.token : '';
+		return { ...signaling, token, askToken: typeof signaling.token === 'function', secret: this.#options.secret ?? '' };
 	}
 
 	#event(kind: string, text: string): void {
@@ -335,7 +410,7 @@ export class PoolObject<T> implements ReplicationPool<T> {
 	}
 
 	#show({ server, peers }: States): void {
-		const states = new Map(peers.map(({ id, replicaId, rxdb = false, state, error, progress }) => [id, { id, replicaId, rxdb, state, error, progress }]));
+		const states = new Map(peers.map(({ id, replicaId, rxdb = false, state, error, progress, path }) => [id, { id, replicaId, rxdb, state, error, progress, path }]));
 		const signaling: SignalingState = { state: server.state || 'none', error: server.error };
 		this.#peers.next(states);
 		if (signaling.state !== this.#signaling.value.state || signaling.error !== this.#signaling.value.error) {
@@ -351,8 +426,12 @@ export class PoolObject<T> implements ReplicationPool<T> {
 		});
 	}
 
-	/** Answers what the core asks: whether a peer may come in, or what becomes of a document. */
+	/** Answers what the core asks: the token for the topic, whether a peer may come in, or what becomes of a document. */
 	async #answer(kind: string, text: string): Promise<string | undefined> {
+		if (kind === 'token') {
+			const token: unknown = typeof this.#token === 'function' ? await this.#token(text) : this.#token;
+			return typeof token === 'string' ? token : undefined;
+		}
 		const question: unknown = JSON.parse(text);
 		if (kind === 'valid') {
 			return String((await this.#options.isPeerValid?.({ replicaId: undefined, rxdb: false, ...question as Partial<PeerInfo> & { id: string } })) === true);
@@ -361,15 +440,15 @@ export class PoolObject<T> implements ReplicationPool<T> {
 		const version = question as Wire;
 		const id = version.doc[this.#records.key] as string;
 		const modified = await modifier?.(withDeleted<T>(version));
-		return modified ? toWire(modified, this.#records, id, `${kind}.modifier`) : undefined;
+		return modified ? toWire(modified, this.#records, id, `${kind}.modifier`, kind === 'pull') : undefined;
 	}
 
 	async awaitFirstPeer(): Promise<void> {
-		await this.#records.core.call('awaitFirstPeer', await this.#started);
+		await this.#ask('awaitFirstPeer');
 	}
 
 	async awaitInSync(): Promise<void> {
-		await this.#records.core.call('awaitInSync', await this.#started);
+		await this.#ask('awaitInSync');
 	}
 
 	async awaitReplicated(document: Document<T>, { peers = 1 }: { peers?: number } = {}): Promise<void> {
@@ -380,7 +459,7 @@ export class PoolObject<T> implements ReplicationPool<T> {
 		if (!(Number.isInteger(peers) && peers >= 0)) {
 			throw new TypeError('peers must be a whole number');
 		}
-		await this.#records.core.call('awaitReplicated', await this.#started, version.replica, version.counter, peers);
+		await this.#ask('awaitReplicated', version.replica, version.counter, peers);
 	}
 
 	async stats(peerId: string): Promise<PeerStats | undefined> {
@@ -402,19 +481,15 @@ export class PoolObject<T> implements ReplicationPool<T> {
 	async #cancel(): Promise<void> {
 		await undefined; // canceled is true by then
 		this.#stop(new ShoalError('closed', 'the pool was cancelled'));
-		const { core } = this.#records;
+		await this.#turn;
 		const number = await this.#started.catch(() => undefined);
 		try {
 			if (number !== undefined) {
-				await core.call('cancel', number);
+				await this.#end(number);
 			}
 		} finally {
-			if (number !== undefined) {
-				core.forget(number);
-			}
-			this.#leadership?.leave();
-			this.#peers.next(new Map());
-			this.#leads.next(false);
+			this.#leadership?.leave(this);
+			this.#idle();
 			for (const source of [this.#errors, this.#conflicts, this.#peers, this.#signaling, this.#progress, this.#leads]) {
 				source.complete();
 			}
@@ -431,7 +506,7 @@ export function checkOptions<T>(options: ReplicationOptions<T>): Records<T> {
 	if (typeof options !== 'object' || options === null) {
 		throw new TypeError('replicateP2P takes an object with options');
 	}
-	const { collection, topic, connectionHandlerCreator, pull, push, isPeerValid, retryTime, rxdb } = options;
+	const { collection, topic, connectionHandlerCreator, pull, push, isPeerValid, retryTime, rxdb, secret } = options;
 	const records = typeof collection === 'object' && collection !== null ? recordsOf(collection) : undefined;
 	if (!records) {
 		throw new TypeError('collection must be a collection of a Shoal database');
@@ -455,6 +530,9 @@ export function checkOptions<T>(options: ReplicationOptions<T>): Records<T> {
 		if (direction.modifier !== undefined && typeof direction.modifier !== 'function') {
 			throw new TypeError(`${name}.modifier must be a function`);
 		}
+	}
+	if (secret !== undefined && (typeof secret !== 'string' || secret === '')) {
+		throw new TypeError('secret must be a string that is not empty');
 	}
 	if (isPeerValid !== undefined && typeof isPeerValid !== 'function') {
 		throw new TypeError('isPeerValid must be a function');

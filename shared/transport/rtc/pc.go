@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/pion/webrtc/v4"
-
 	"github.com/shoaldb/shoal/shared/transport"
 )
 
@@ -57,7 +55,7 @@ type pcEvent struct {
 	candidate candidate      // of eventCandidate
 	state     string         // of eventState: an RTCPeerConnectionState
 	lane      transport.Lane // of eventOpen and eventClosed
-	err       error          // of eventFault
+	err       error          // of eventFault and eventGather
 }
 
 type pcEventKind uint8
@@ -67,7 +65,8 @@ const (
 	eventState
 	eventOpen
 	eventClosed
-	eventFault // the channel did something that no peer of this network makes it do
+	eventGather // a STUN or TURN server could not be used; not told by pion
+	eventFault  // the channel did something that no peer of this network makes it do
 )
 
 // The values of RTCPeerConnectionState that matter here.
@@ -106,22 +105,3 @@ var errChannel = errors.New("rtc: peer opened a second data channel, or one that
 
 // errText is the fault of a peer that sent a text message.
 var errText = errors.New("rtc: peer sent text, only binary messages are in use")
-
-func configuration(servers []ICEServer, relayOnly bool) webrtc.Configuration {
-	cfg := webrtc.Configuration{ICEServers: iceServers(servers)}
-	if relayOnly {
-		cfg.ICETransportPolicy = webrtc.ICETransportPolicyRelay
-	}
-	return cfg
-}
-
-func iceServers(servers []ICEServer) []webrtc.ICEServer {
-	list := make([]webrtc.ICEServer, len(servers))
-	for i, server := range servers {
-		list[i] = webrtc.ICEServer{URLs: server.URLs, Username: server.Username}
-		if server.Credential != "" {
-			list[i].Credential = server.Credential
-		}
-	}
-	return list
-}

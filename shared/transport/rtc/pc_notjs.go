@@ -242,3 +242,22 @@ func (p *pc) close() {
 		p.counts.pcs.Add(-1)
 	})
 }
+
+func configuration(servers []ICEServer, relayOnly bool) webrtc.Configuration {
+	cfg := webrtc.Configuration{ICEServers: iceServers(servers)}
+	if relayOnly {
+		cfg.ICETransportPolicy = webrtc.ICETransportPolicyRelay
+	}
+	return cfg
+}
+
+func iceServers(servers []ICEServer) []webrtc.ICEServer {
+	list := make([]webrtc.ICEServer, len(servers))
+	for i, server := range servers {
+		list[i] = webrtc.ICEServer{URLs: server.URLs, Username: server.Username}
+		if server.Credential != "" {
+			list[i].Credential = server.Credential
+		}
+	}
+	return list
+}
