@@ -29,6 +29,9 @@ type JoinOptions struct {
 	// WriteOnly nothing taken.
 	Pull, Push          *replication.Direction
 	ReadOnly, WriteOnly bool
+	// RxDB is the collection that the room's RxDB clients replicate, in RxDB's own protocol; it has to be one of Collections. They have no way to
+	// prove a Secret. Default: none.
+	RxDB *Collection
 	// Valid decides whether a peer may take part. Default: all may.
 	Valid func(ctx context.Context, peer pool.Peer) (bool, error)
 	// OnEvent is told what happens to a collection in the room. It must not block, and must not call the room. Default: nobody is told.
@@ -92,8 +95,19 @@ func (r *Room) join(ctx context.Context, url string, o *JoinOptions) error {
 	if r.mesh, err = pool.Connect(url, &c); err != nil {
 		return err
 	}
+	if o.RxDB != nil && !slices.Contains(o.Collections, o.RxDB) {
+		return errors.Join(fmt.Errorf("collection %q is for RxDB clients, and not in the room", o.RxDB.Name()), r.mesh.Close())
+	}
 	for _, coll := range o.Collections {
-		p, err := pool.Replicate(ctx, r.mesh, coll.Collection, r.name, o.pool(coll))
+		opts := o.pool(coll)
+		if coll == o.RxDB {
+			log, err := r.db.logs.Log(ctx, coll.stored.logName()+"/rxdb")
+			if err != nil {
+				return errors.Join(err, r.mesh.Close())
+			}
+			opts.RxDB = &pool.RxDBOptions{Log: log, AlwaysOn: o.AlwaysOn}
+		}
+		p, err := pool.Replicate(ctx, r.mesh, coll.Collection, r.name, opts)
 		if err != nil {
 			return errors.Join(err, r.mesh.Close())
 		}

@@ -34,6 +34,7 @@ type config struct {
 	token       string
 	tokenFile   string
 	secret      string
+	rxdb        string
 	conflicts   string
 	iceServers  string
 	maxPeers    int
@@ -73,6 +74,7 @@ func runFlags(fs *flag.FlagSet, c *config) {
 	fs.StringVar(&c.token, "token", "", "`token` for the room, where the signaling server asks for one")
 	fs.StringVar(&c.tokenFile, "token-file", "", "`file` with the token, read anew each time that one is needed")
 	fs.StringVar(&c.secret, "secret", "", "`secret` of the room, which all in it have to know; better given as an environment variable, which others on the machine do not see")
+	fs.StringVar(&c.rxdb, "rxdb", "", "`collection` that the RxDB clients of the room replicate; default: they are left alone")
 	fs.StringVar(&c.conflicts, "conflicts", "last", "`way` to resolve conflicts, as the others do it: last (the last write wins) or fields (merge field by field)")
 	fs.StringVar(&c.iceServers, "ice-servers", "", "comma-separated `list` of STUN servers to use besides those of the signaling server")
 	fs.IntVar(&c.maxPeers, "max-peers", 1000, "most `connections` to others")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -44,7 +45,15 @@ func (a *app) replicate(ctx context.Context, h *host, log *slog.Logger) error {
 		return err
 	}
 	r := newReporter(log)
-	room, err := h.db.Join(ctx, a.signal, a.room, a.joinOptions(collections, r))
+	opts := a.joinOptions(collections, r)
+	if a.rxdb != "" {
+		i := slices.IndexFunc(collections, func(c *shoal.Collection) bool { return c.Name() == a.rxdb })
+		if i < 0 {
+			return fmt.Errorf("collection %q is for RxDB clients, and not among those to replicate%w", a.rxdb, hidden{errUsage})
+		}
+		opts.RxDB = collections[i]
+	}
+	room, err := h.db.Join(ctx, a.signal, a.room, opts)
 	if err != nil {
 		return err
 	}

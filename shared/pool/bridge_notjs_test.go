@@ -307,6 +307,14 @@ func TestRxDBOptionsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Cancel()
+	secret, err := Connect(b.url, &ConnectOptions{Mesh: MeshOptions{Secret: "abc"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secret.Close()
+	if _, err := Replicate(b.ctx, secret, other, bridgeTopic, &Options{RxDB: &RxDBOptions{}}); err == nil || !strings.Contains(err.Error(), "secret") {
+		t.Errorf("a mesh with a secret: %v", err)
+	}
 	mesh := NewMesh(memnet.New(nil).Peer("a"), nil)
 	defer mesh.Close()
 	known, err := memlog.New(nil).Open(nil).Log(b.ctx, "rxdb")
