@@ -111,6 +111,7 @@ type peer struct {
 	others  map[string]signaling.PeerJoined
 	left    int // how often somebody left
 	signals []signaling.Signal
+	pieces  []string
 	refused []error
 }
 
@@ -157,6 +158,8 @@ func (p *peer) run(ctx context.Context) {
 		case signaling.PeerLeft:
 			delete(p.others, e.Peer)
 			p.left++
+		case signaling.Relayed:
+			p.pieces = append(p.pieces, string(e.Piece))
 		case signaling.Signal:
 			p.signals = append(p.signals, e)
 		case signaling.Refused:

@@ -151,7 +151,7 @@ func (h *Hub) RemoteLeft(name string, p *Remote) {
 	b.flush()
 }
 
-// Deliver passes on a signal that came from another node. Where its receiver is not here it is dropped.
+// Deliver passes on a signal, or a piece of a relayed connection, that came from another node. Where its receiver is not here it is dropped.
 func (h *Hub) Deliver(env *protocol.Envelope) {
 	name, _ := env.Text(protocol.FieldRoom)
 	receiver, _ := env.Text(protocol.FieldReceiver)
@@ -159,10 +159,14 @@ func (h *Hub) Deliver(env *protocol.Envelope) {
 	r := h.rooms[string(name)]
 	h.mu.Unlock()
 	var b batch
-	if r != nil && env.Type() == protocol.TypeSignal && r.relayHere(env, receiver, &b) {
-		h.stats.signals.Add(1)
-	} else {
+	switch {
+	case r == nil || !r.relayHere(env, receiver, &b):
 		h.stats.undelivered.Add(1)
+	case env.Type() == protocol.TypeRelay:
+		h.stats.relayed.Add(1)
+		h.stats.relayBytes.Add(uint64(env.SignalSize()))
+	default:
+		h.stats.signals.Add(1)
 	}
 	b.flush()
 }
@@ -173,6 +177,9 @@ func (r *room) relayHere(env *protocol.Envelope, receiver []byte, b *batch) bool
 	defer r.mu.Unlock()
 	m := r.members[string(receiver)]
 	if m == nil || m.remote != nil { // it has gone meanwhile; a signal goes from node to node once
+		return false
+	}
+	if typ := env.Type(); typ != protocol.TypeSignal && (typ != protocol.TypeRelay || !m.conn.shoal || m.conn.hub.opts.NoRelay) {
 		return false
 	}
 	r.catchUp(m, b)
