@@ -120,6 +120,7 @@ func (c *core) removeDatabase(ctx context.Context, a arguments) (any, error) {
 type collectionOptions struct {
 	Name    string          `json:"name"`
 	Schema  json.RawMessage `json:"schema"`
+	Final   []string        `json:"final"`   // fields that no write may change
 	Handler bool            `json:"handler"` // conflicts are for requestEqual and requestResolve
 }
 
@@ -178,7 +179,7 @@ func (o *coll) open(ctx context.Context, opts *collectionOptions, schema *schema
 	if err != nil {
 		return err
 	}
-	copts := &collection.Options{PrimaryKey: o.key, SchemaVersion: schema.Version, SchemaHash: schema.Hash}
+	copts := &collection.Options{PrimaryKey: o.key, SchemaVersion: schema.Version, SchemaHash: schema.Hash, Final: opts.Final}
 	if opts.Handler {
 		copts.Handler = conflictHandler{o}
 	}

@@ -1,6 +1,6 @@
 package depcheck
 
-// module is the prefix of the project's import paths.
+// module is the prefix of the project's import paths. The package at the top is ".".
 const module = "github.com/shoaldb/shoal/"
 
 // layer says what a package and those below it may import of the project. The packages below one another are free to do so.
@@ -21,21 +21,21 @@ func layers() []layer {
 		{"shared/block", []string{"shared/document"}, "it packs entries and knows no more than them"},
 		{"shared/protocol", []string{"shared/document", "shared/block"}, "it is what crosses a wire, whoever sends it"},
 		{"shared/query", []string{"shared/document"}, "it reads JSON bytes, wherever they are stored"},
+		{"shared/validate", nil, "it checks JSON bytes by a schema, wherever they are stored"},
 		{"shared/store", []string{"internal/gate"}, "a log keeps records without knowing what is in them"},
 		{"shared/collection", data, "documents are kept the same whether or not anybody replicates them"},
-		{"shared/finder", data, "queries see a collection as anybody else does"},
-		{"shared/validate", nil, "schemas say what a document has to be, wherever it comes from"},
+		{"shared/finder", data, "queries are answered the same whether or not anybody replicates"},
 		{"shared/replication", data, "a session knows neither connections nor pools; it has no I/O of its own"},
 		{"shared/rxdb", append([]string{"shared/replication"}, data...), "it sits beside package replication and knows neither connections nor pools"},
 		{"shared/transport", nil, "connections carry bytes, whatever these mean"},
 		{"shared/signaling", []string{"shared/protocol"}, "it is a client of the signaling server and nothing else"},
 		{"shared/pool", core, "it is the top of the replication core, and knows none of the programs that use it"},
-		{"github.com/shoaldb/shoal", append([]string{"shared/validate"}, core...), "it is the core for any native program"},
 		{"server", []string{"shared/protocol"}, "the server introduces replicas to one another and holds no documents"},
-		{"peer", append([]string{"github.com/shoaldb/shoal"}, core...), "it is a native program for the root package, and has to do with neither server nor browser"},
+		{".", append([]string{"shared/validate"}, core...), "it is the core as a library for native programs, and has to do with neither server nor browser"},
+		{"peer", append([]string{"."}, core...), "it is the core as a native program, and has to do with neither server nor browser"},
 		{"wasm", core, "it is the core as an object of JavaScript, and has to do with neither server nor native programs"},
-		{"bench", []string{"shared", "internal", "e2e"}, "a benchmark measures what users get"},
-		{"e2e", []string{"shared", "internal", "peer"}, "it tests what users get, from outside"},
+		{"bench", []string{".", "shared", "internal", "e2e"}, "a benchmark measures what users get"},
+		{"e2e", []string{".", "shared", "internal", "peer"}, "it tests what users get, from outside"},
 		{"internal", nil, "helpers stand alone"},
 	}
 }
@@ -56,10 +56,10 @@ func places() []place {
 		{"go.etcd.io/bbolt", []string{"shared/store/boltlog"}, nil, "all others store through package store"},
 		{"github.com/chromedp", []string{"e2e", "internal/browsertest", "bench"}, nil, "only tests and benchmarks drive a browser"},
 		{"github.com/gobwas/ws", []string{"server", "bench"}, nil, "it is the server's WebSocket, and does not compile for browsers as a client"},
+		{"syscall/js", []string{"shared/transport/rtc", "shared/signaling", "wasm", "bench", "internal/browsertest"}, nil, "the rest of the core is the same on all targets"},
 		{"github.com/nats-io/nats.go", []string{"server/cluster"}, nil, "all others know of other nodes through the hub's Cluster"},
 		{"github.com/nats-io/nats-server", nil, []string{"server"}, "the server uses a NATS that runs for itself"},
 		{"github.com/prometheus", []string{"server"}, nil, "parts of the server count, and package main tells Prometheus"},
-		{"syscall/js", []string{"shared/transport/rtc", "wasm", "bench", "internal/browsertest"}, nil, "the rest of the core is the same on all targets"},
 		{module + "shared/store/logtest", nil, []string{"shared/store", "wasm/idblog"}, "it is for tests"},
 		{module + "shared/transport/transporttest", nil, []string{"shared/transport"}, "it is for tests"},
 		{module + "shared/transport/rtc/rtctest", []string{"bench"}, []string{"shared/transport"}, "it is for tests"},
@@ -80,7 +80,7 @@ func bans() []banned {
 	return []banned{
 		{
 			"wasm", "js",
-			[]string{"go.etcd.io/bbolt", "github.com/gobwas/ws", "github.com/andybalholm/brotli", "github.com/chromedp", module + "server"},
+			[]string{"go.etcd.io/bbolt", "github.com/gobwas/ws", "github.com/andybalholm/brotli", "github.com/chromedp", "github.com/santhosh-tekuri/jsonschema", "github.com/pion", "github.com/coder/websocket", "net/http", module + "server"},
 			"a page would load it in vain",
 		},
 		{
@@ -94,7 +94,7 @@ func bans() []banned {
 // pure lists the packages that are given all they work on, and pass on all they make: their results follow from what they are called
 // with, on every target and in the simulation.
 func pure() []string {
-	return []string{"shared/document", "shared/block", "shared/protocol", "shared/query", "shared/collection", "shared/replication", "shared/rxdb"}
+	return []string{"shared/document", "shared/block", "shared/protocol", "shared/query", "shared/collection", "shared/finder", "shared/replication", "shared/rxdb"}
 }
 
 // outside lists what those do not import. (Package net is missing because of its ErrClosed.)

@@ -166,7 +166,7 @@ export class CollectionObject<T> implements Collection<T> {
 	}
 
 	async insert(document: T): Promise<Document<T>> {
-		return this.#records.write('i', this.#records.draft(document, 'document'));
+		return this.#records.write('i', this.#records.drafts.fresh(document, 'document'));
 	}
 
 	async bulkInsert(documents: readonly T[]): Promise<BulkResult<T>> {
@@ -174,7 +174,7 @@ export class CollectionObject<T> implements Collection<T> {
 	}
 
 	async upsert(document: T): Promise<Document<T>> {
-		return this.#records.write('u', this.#records.draft(document, 'document'));
+		return this.#records.write('u', this.#records.drafts.fresh(document, 'document'));
 	}
 
 	async bulkUpsert(documents: readonly T[]): Promise<BulkResult<T>> {

@@ -1,3 +1,5 @@
+import type { ValidationProblem } from './validator.js';
+
 /**
  * What a {@link ShoalError} is about. Codes are stable: branch on them, not on messages.
  *
@@ -47,6 +49,7 @@ export interface ErrorDetails {
 	cause?: unknown;
 	documentId?: string | undefined;
 	peer?: string | undefined;
+	problems?: readonly ValidationProblem[] | undefined;
 }
 
 /** Every error of this library but those about bad arguments, which are `TypeError`s. */
@@ -56,6 +59,8 @@ export class ShoalError extends Error {
 	readonly documentId: string | undefined;
 	/** The peer that the error is about. */
 	readonly peer: string | undefined;
+	/** What is wrong with the document, where it does not follow its schema. */
+	readonly problems: readonly ValidationProblem[] | undefined;
 
 	constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
 		super(message, 'cause' in details ? { cause: details.cause } : undefined);
@@ -63,6 +68,7 @@ export class ShoalError extends Error {
 		this.code = code;
 		this.documentId = details.documentId;
 		this.peer = details.peer;
+		this.problems = details.problems;
 	}
 }
 

@@ -12,5 +12,6 @@ export type { ConflictEvent, DirectionOptions, PeerInfo, PeerProgress, PeerState
 export type {
 	DocumentQuery, FieldConditions, FieldSelector, MangoQuery, MangoQuerySelector, MangoQuerySort, Query, QueryExplanation, SingleQuery,
 } from './query.js';
-export type { CollectionSchema, DeepReadonly, DocumentOf, JsonSchema, TypedSchema } from './schema.js';
+export type { CollectionSchema, CompositePrimaryKey, DeepReadonly, DocumentOf, JsonSchema, TypedSchema } from './schema.js';
+export type { ValidationProblem, Validator } from './validator.js';
 export type { WasmSource } from './wasm.js';

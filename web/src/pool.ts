@@ -165,12 +165,12 @@ export function withDeleted<T>({ deleted, doc }: Wire): WithDeleted<T> {
 }
 
 /** @internal Undoes withDeleted for what the application made, which must be of that document. */
-export function toWire<T>(version: WithDeleted<T>, records: Records<any>, id: string, name: string): string {
+export function toWire<T>(version: WithDeleted<T>, records: Records<any>, id: string, name: string, validate: boolean): string {
 	if (typeof version !== 'object' || version === null) {
 		throw new TypeError(`${name} must return a document`);
 	}
 	const { _deleted: deleted = false, ...doc } = version;
-	if (records.draft(doc, `what ${name} returns`).id !== id) {
+	if (records.drafts.version(doc, `what ${name} returns`, validate && !deleted).id !== id) {
 		throw new TypeError(`${name} must leave the primary key ${JSON.stringify(id)} as it is`);
 	}
 	return JSON.stringify({ deleted, doc });
@@ -400,7 +400,7 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 		const version = question as Wire;
 		const id = version.doc[this.#records.key] as string;
 		const modified = await modifier?.(withDeleted<T>(version));
-		return modified ? toWire(modified, this.#records, id, `${kind}.modifier`) : undefined;
+		return modified ? toWire(modified, this.#records, id, `${kind}.modifier`, kind === 'pull') : undefined;
 	}
 
 	async awaitFirstPeer(): Promise<void> {
