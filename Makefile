@@ -6,6 +6,7 @@
 #
 # LISTEN=address   where make run listens; default 127.0.0.1:8080
 # SEEDS=n FROM=n   how many histories make sim runs, and the seed of the first; default 300, 1
+# ROWS=pattern     which rows make bench-quick measures: sync, delayed, visible, burst, single, bulk, open, live
 # FAST=1           compresses what the server serves quickly instead of well, for development
 
 GO         ?= go
@@ -43,7 +44,7 @@ RUN      = $(TALLY) run $(RESULTS)/$@
 # Simulated histories where they run slowly: with the race detector, and in Node.js.
 FEW     := 15
 
-.PHONY: all help run build wasm web demo size lint lint-go lint-js lint-web fmt test $(SUITES) test-js pack clean chromium go node cc
+.PHONY: all help run build wasm web demo size lint lint-go lint-js lint-web fmt test $(SUITES) test-js bench-quick pack clean chromium go node cc
 .DELETE_ON_ERROR:
 all: build
 
@@ -172,6 +173,14 @@ test-web: web wasm $(TALLY)
 ## test-e2e    the built page and library in Chromium
 test-e2e: build $(RXDB) $(TALLY) | chromium
 	$(RUN) $(GO) test -json -p 1 ./e2e/...
+
+## bench-quick Shoal beside RxDB and the bare browser, in Chromium; ROWS=pattern measures some of it
+bench-quick: build bench/node_modules/.package-lock.json | chromium
+	$(GO) test ./bench/browser -count 1 -timeout 15m -run 'TestRows$(if $(ROWS),/$(ROWS))'
+
+bench/node_modules/.package-lock.json: bench/package.json bench/package-lock.json | node
+	cd bench && $(NPM) ci --no-audit --no-fund
+	@touch $@
 
 ## chromium    installs Chromium where it is missing and apt-get is there
 chromium:

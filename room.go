@@ -21,6 +21,8 @@ type JoinOptions struct {
 	// Token returns the room's token, where the signaling server asks for one: each time that the room is joined, and before the
 	// last one ends. It may block. Default: none.
 	Token func(ctx context.Context, room string) (string, error)
+	// Secret is what all in the room know and nobody else, the signaling server included: see pool.MeshOptions. Default: none.
+	Secret string
 	// AlwaysOn tells that this program is meant to stay, so that others may rely on it.
 	AlwaysOn bool
 	// Pull and Push adjust what is taken from peers and sent to them. Default: everything. With ReadOnly nothing is sent, with
@@ -31,7 +33,7 @@ type JoinOptions struct {
 	Valid func(ctx context.Context, peer pool.Peer) (bool, error)
 	// OnEvent is told what happens to a collection in the room. It must not block, and must not call the room. Default: nobody is told.
 	OnEvent func(c *Collection, e pool.Event)
-	// Connect has all else about connections: ICE servers, limits, timeouts. Token and AlwaysOn take precedence.
+	// Connect has all else about connections: ICE servers, limits, timeouts. Token, Secret and AlwaysOn take precedence.
 	Connect pool.ConnectOptions
 }
 
@@ -76,6 +78,9 @@ func (r *Room) join(ctx context.Context, url string, o *JoinOptions) error {
 	c := o.Connect
 	if o.Token != nil {
 		c.Signaling.Token = o.Token
+	}
+	if o.Secret != "" {
+		c.Mesh.Secret = o.Secret
 	}
 	c.Signaling.Role.AlwaysOn = c.Signaling.Role.AlwaysOn || o.AlwaysOn
 	for _, l := range []**slog.Logger{&c.Mesh.Logger, &c.Signaling.Logger, &c.RTC.Logger} {

@@ -91,7 +91,7 @@ func (a *app) openAll(ctx context.Context, h *host) ([]*shoal.Collection, error)
 
 func (a *app) joinOptions(collections []*shoal.Collection, r *reporter) *shoal.JoinOptions {
 	opts := &shoal.JoinOptions{
-		Collections: collections, AlwaysOn: true, OnEvent: r.note,
+		Collections: collections, Secret: a.secret, AlwaysOn: true, OnEvent: r.note,
 		Connect: pool.ConnectOptions{RTC: rtc.Options{MaxPeers: a.maxPeers}},
 	}
 	if servers := split(a.iceServers); len(servers) > 0 {

@@ -55,6 +55,7 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	fs.StringVar(&c.tlsKey, "tls-key", "", "`file` with the certificate's private key")
 	fs.StringVar(&origins, "origins", "", "comma-separated `list` of the origins whose pages may connect; all by default")
 	fs.StringVar(&proxies, "trusted-proxies", "", "comma-separated `list` of addresses or prefixes of proxies whose X-Forwarded-For counts")
+	fs.BoolVar(&c.hub.NoRelay, "no-relay", false, "do not pass on what peers say to each other that find no direct path")
 	fs.StringVar(&c.secret, "secret", "", "`secret` of at least 32 bytes that the nodes of a cluster share, or file:PATH; signs resume tokens and TURN credentials; random by default")
 	fs.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
 	fs.StringVar(&c.logFormat, "log-format", "text", "`format` of the log: text or json")
@@ -107,6 +108,8 @@ func limits(fs *flag.FlagSet, o *hub.Options) {
 		{"max-queue", &o.MaxQueue, "most `bytes` that wait for a client that reads slowly; 0 for 524288"},
 		{"rate", &o.Rate, "`messages` a second of one client; 0 for 200, negative for no limit"},
 		{"burst", &o.Burst, "`messages` that a client may send at once; 0 for 4000"},
+		{"relay-rate", &o.RelayRate, "`bytes` a second that are relayed for one client; 0 for 524288, negative for no limit"},
+		{"relay-burst", &o.RelayBurst, "`bytes` that a client may have relayed at once; 0 for 4194304"},
 		{"max-rooms", &o.MaxRooms, "most `rooms` of one connection; 0 for 64"},
 		{"max-room-peers", &o.MaxRoomPeers, "most `peers` in a room; 0 for 1000"},
 		{"max-conns", &o.MaxConns, "most `connections`; 0 for 100000"},

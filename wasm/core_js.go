@@ -35,6 +35,7 @@ const (
 	requestValid   = "valid"   // of a pool: may a peer take part?
 	requestPull    = "pull"    // of a pool: what becomes of a document that arrives?
 	requestPush    = "push"    // of a pool: what becomes of a document that leaves?
+	requestToken   = "token"   // of a pool: the token for its topic, as text
 	requestSend    = "send"    // of a connection handler: pass bytes to the peer that text names
 	requestClose   = "close"   // of a connection handler: end
 )

@@ -175,7 +175,8 @@ func (c *core) addCollection(ctx context.Context, a arguments) (any, error) {
 
 // open opens the log of a collection and what is in it. Each version of a schema has a log of its own.
 func (o *coll) open(ctx context.Context, opts *collectionOptions, schema *schema) error {
-	log, err := o.db.logs.Log(ctx, fmt.Sprintf("%s/%d", opts.Name, schema.Version))
+	o.log = fmt.Sprintf("%s/%d", opts.Name, schema.Version)
+	log, err := o.db.logs.Log(ctx, o.log)
 	if err != nil {
 		return err
 	}

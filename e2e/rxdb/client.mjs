@@ -65,6 +65,12 @@ const rx = {
     return Object.fromEntries(docs.map((d) => { const { id, ...rest } = d.toJSON(); return [id, rest]; }));
   },
 
+  // text is all as a text that does not depend on the order of anything.
+  async text() {
+    const all = await rx.all();
+    return JSON.stringify(Object.keys(all).sort().map((id) => [id, Object.entries(all[id]).sort(([a], [b]) => (a < b ? -1 : 1))]));
+  },
+
   async get(id) {
     const doc = await rx.todos.findOne(id).exec();
     return doc ? doc.toJSON() : null;

@@ -15,11 +15,12 @@ func layers() []layer {
 	values := []string{"shared/document", "shared/block", "shared/protocol", "shared/query"}
 	data := append([]string{"shared/store", "shared/collection"}, values...)
 	network := []string{"shared/replication", "shared/rxdb", "shared/transport", "shared/signaling"}
-	core := append(append([]string{"shared/pool", "shared/finder", "internal/gate"}, network...), data...)
+	core := append(append([]string{"shared/pool", "shared/finder", "shared/cpace", "internal/gate"}, network...), data...)
 	return []layer{
 		{"shared/document", nil, "it is values and pure functions, on which all else stands"},
 		{"shared/block", []string{"shared/document"}, "it packs entries and knows no more than them"},
 		{"shared/protocol", []string{"shared/document", "shared/block"}, "it is what crosses a wire, whoever sends it"},
+		{"shared/cpace", nil, "a proof knows nothing of what it is for"},
 		{"shared/query", []string{"shared/document"}, "it reads JSON bytes, wherever they are stored"},
 		{"shared/validate", nil, "it checks JSON bytes by a schema, wherever they are stored"},
 		{"shared/store", []string{"internal/gate"}, "a log keeps records without knowing what is in them"},
@@ -62,7 +63,7 @@ func places() []place {
 		{"github.com/prometheus", []string{"server"}, nil, "parts of the server count, and package main tells Prometheus"},
 		{module + "shared/store/logtest", nil, []string{"shared/store", "wasm/idblog"}, "it is for tests"},
 		{module + "shared/transport/transporttest", nil, []string{"shared/transport"}, "it is for tests"},
-		{module + "shared/transport/rtc/rtctest", []string{"bench"}, []string{"shared/transport"}, "it is for tests"},
+		{module + "shared/transport/rtc/rtctest", []string{"bench"}, []string{"shared/transport", "shared/pool"}, "it is for tests"},
 		{module + "internal/leakcheck", nil, []string{""}, "it is for tests"},
 		{module + "internal/browsertest", []string{"internal/browsertest", "bench"}, []string{""}, "it is for tests"},
 	}

@@ -36,6 +36,7 @@ type conn struct {
 	fresh   bool   // there is input that was not read yet
 	err     error  // why there will be no more input
 	bucket  bucket
+	relay   *bucket       // of relayed bytes; nil before the first
 	rest    []byte        // input that was read but not handled
 	parts   []byte        // what came so far of a message in several frames
 	partial bool          // there is such a message

@@ -29,6 +29,8 @@ func (w *worker) handle(c *conn, text []byte) verdict {
 	switch {
 	case typ == protocol.TypeSignal:
 		w.handleSignal(c)
+	case typ == protocol.TypeRelay && c.shoal:
+		w.handleRelay(c)
 	case typ == protocol.TypePing:
 		if c.shoal {
 			w.answer(c, &protocol.Message{Type: protocol.TypePong})

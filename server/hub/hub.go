@@ -38,6 +38,9 @@ type Options struct {
 	Joined func(took time.Duration)
 	// Cluster has other nodes serve the same rooms. Default: there are none.
 	Cluster Cluster
+	// NoRelay refuses to pass on what peers say to each other, for those that have no direct path. Default: whom Authorize
+	// lets may.
+	NoRelay bool
 	// ResumeKey signs resume tokens. Servers with one key, and a server before and after its restart, honour each other's.
 	// Default: random.
 	ResumeKey []byte
@@ -51,6 +54,8 @@ type Options struct {
 	MaxQueue           int           // bytes queued for one client before it is cut off; signals may fill half; default 512 KiB
 	Rate               int           // messages a second from one client, each started KiB counting as one; default 200
 	Burst              int           // messages that a client may send at once; default 4000
+	RelayRate          int           // bytes a second that are relayed for one client; default 512 KiB
+	RelayBurst         int           // bytes that a client may have relayed at once; default 4 MiB
 	MaxRooms           int           // rooms of one connection; default 64
 	MaxRoomPeers       int           // members of one room; default 1000
 	MaxConns           int           // connections; default 100,000
@@ -74,6 +79,8 @@ func (o *Options) withDefaults() Options {
 	def(&d.MaxQueue, 512<<10)
 	def(&d.Rate, 200)
 	def(&d.Burst, 4000)
+	def(&d.RelayRate, 512<<10)
+	def(&d.RelayBurst, 4<<20)
 	def(&d.MaxRooms, 64)
 	def(&d.MaxRoomPeers, 1000)
 	def(&d.MaxConns, 100_000)

@@ -286,6 +286,9 @@ func (r *room) relay(env *protocol.Envelope, receiver []byte, b *batch) protocol
 	if m == nil {
 		return protocol.CodeUnknownPeer
 	}
+	if env.Type() == protocol.TypeRelay && !m.conn.shoal {
+		return protocol.CodeRelayDenied
+	}
 	r.catchUp(m, b)
 	if !m.conn.putSignal(env, b) {
 		return protocol.CodePeerBusy

@@ -18,6 +18,8 @@ type Stats struct {
 	Busy        int    // connections with input that waits for a worker
 	Joins       uint64 // since the start, as all below
 	Signals     uint64 // passed on
+	Relayed     uint64 // pieces of relayed connections passed on
+	RelayBytes  uint64 // of them
 	Undelivered uint64 // signals to peers that were not there, or did not keep up
 	Refused     uint64 // connections not taken
 	Cut         uint64 // connections that the server ended: faults, dead sockets, readers that stopped
@@ -44,6 +46,7 @@ const (
 // counters are what Stats tells.
 type counters struct {
 	joins, signals, undelivered, refused, cut, delayed atomic.Uint64
+	relayed, relayBytes                                atomic.Uint64
 	reasons                                            map[reason]*atomic.Uint64 // not changed after init
 }
 
@@ -102,6 +105,7 @@ func (h *Hub) Stats() Stats {
 	}
 	s.Joins, s.Signals = h.stats.joins.Load(), h.stats.signals.Load()
 	s.Undelivered, s.Refused = h.stats.undelivered.Load(), h.stats.refused.Load()
+	s.Relayed, s.RelayBytes = h.stats.relayed.Load(), h.stats.relayBytes.Load()
 	s.Cut, s.Delayed = h.stats.cut.Load(), h.stats.delayed.Load()
 	s.Refusals = make(map[string]uint64, len(h.stats.reasons))
 	for r, n := range h.stats.reasons {

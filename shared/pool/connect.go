@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -146,6 +147,11 @@ func (s *signaler) Send(ctx context.Context, room, peer string, data []byte) err
 	return s.client.Send(ctx, room, peer, json.RawMessage(data))
 }
 
+// Relay implements rtc.Relayer.
+func (s *signaler) Relay(ctx context.Context, room, peer string, frame []byte) error {
+	return s.client.Relay(ctx, room, peer, frame)
+}
+
 // Wake implements rtc.Signaler.
 func (s *signaler) Wake() { s.client.Wake() }
 
@@ -211,8 +217,17 @@ func (s *signaler) take(e signaling.Event) {
 			return
 		}
 		s.queue(rtc.Signal{Room: e.Room, Peer: e.Peer, Data: e.Data})
+	case signaling.Relayed:
+		s.queue(rtc.Relayed{Room: e.Room, Peer: e.Peer, Piece: e.Piece})
 	case signaling.Refused:
-		s.mesh.refused(e)
+		switch {
+		case errors.Is(e.Err, protocol.ErrRelayLimit) || errors.Is(e.Err, protocol.ErrRelayBusy):
+			s.queue(rtc.RelayRefused{Room: e.Room, Peer: e.Peer, Err: e.Err})
+		case errors.Is(e.Err, protocol.ErrRelayDenied):
+			s.queue(rtc.RelayRefused{Room: e.Room, Peer: e.Peer, Err: e.Err, Final: true})
+		default:
+			s.mesh.refused(e)
+		}
 	}
 }
 

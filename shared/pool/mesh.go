@@ -11,6 +11,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/replication"
@@ -20,6 +21,10 @@ import (
 
 // MeshOptions adjusts a Mesh. The zero value of a field is its default.
 type MeshOptions struct {
+	// Secret is what all replicas of the topics know and nobody else, the signaling server included. Peers that do not prove that they know it are
+	// told nothing and nothing is taken from them; nor can somebody sit in the middle of a connection. Who has no secret is no peer of who
+	// has one. It may be a phrase, for what crosses the wire does not help to guess it: each connection is one guess. Default: none.
+	Secret string
 	// Logger receives what happens; nil discards it.
 	Logger *slog.Logger
 	// Rand spreads waits and makes nonces. Default: seeded at random. Simulations give each mesh a seed.
@@ -32,7 +37,9 @@ type Mesh struct {
 	network  transport.Network
 	signaler *signaler // nil where the network has none
 	log      *slog.Logger
+	secret   []byte
 	wake     func()
+	avoid    func(peer string, d time.Duration) // makes no connection to peer for some time
 	cancel   context.CancelCauseFunc
 	wg       sync.WaitGroup // the accept loop and the links
 	joins    sync.Mutex     // held while pools come and go, over calls of the network; taken before mu, which no such call is made under
@@ -47,6 +54,7 @@ type Mesh struct {
 
 	signaling transport.Event            // the last about the way to the signaling server
 	pending   map[string]transport.Event // the last of each peer that is not connected
+	unproved  map[string]int             // how often each peer did not prove the secret
 }
 
 // NewMesh makes a mesh on network, which it owns from then on, and takes connections until Close.
@@ -61,13 +69,16 @@ func newMesh(opts *MeshOptions) *Mesh {
 		opts = &MeshOptions{}
 	}
 	m := &Mesh{
-		log:     opts.Logger,
-		rng:     opts.Rand,
-		wake:    func() {},
-		links:   make(map[*link]struct{}),
-		topics:  make(map[string]int),
-		turns:   make(map[*collection.Collection]*replication.Turns),
-		pending: make(map[string]transport.Event),
+		log:      opts.Logger,
+		rng:      opts.Rand,
+		secret:   []byte(opts.Secret),
+		wake:     func() {},
+		avoid:    func(string, time.Duration) {},
+		links:    make(map[*link]struct{}),
+		topics:   make(map[string]int),
+		turns:    make(map[*collection.Collection]*replication.Turns),
+		pending:  make(map[string]transport.Event),
+		unproved: make(map[string]int),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
@@ -80,6 +91,11 @@ func newMesh(opts *MeshOptions) *Mesh {
 
 func (m *Mesh) start(network transport.Network) {
 	m.network = network
+	if n, ok := network.(interface {
+		Avoid(peer string, d time.Duration)
+	}); ok {
+		m.avoid = n.Avoid
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	m.cancel = cancel
 	m.wg.Go(func() { m.accept(ctx) })
@@ -173,6 +189,7 @@ func (m *Mesh) serve(ctx context.Context, conn transport.Conn) {
 	m.mu.Lock()
 	delete(m.links, l)
 	m.mu.Unlock()
+	m.ended(conn.Peer(), err)
 }
 
 // add makes p one of the pools, and offers its collection on all links.

@@ -84,6 +84,7 @@ type Peer struct {
 	Replica  document.ReplicaID   // of its copy of the collection; zero for RxDB clients
 	RxDB     bool                 // an RxDB client
 	Progress replication.Progress // zero in what Options.Valid is given
+	Path     transport.Stats      // some seconds old at most; Pool.Stats has it fresh
 }
 
 // Pool is the replication of one collection in one topic. It goes on until Cancel. All methods may be called concurrently.
@@ -110,6 +111,14 @@ var errRefused = errors.New("the application refused the peer")
 // Replicate begins to replicate coll with all others that replicate a collection of that name in topic. It returns at once; peers come when
 // they come. Cancelling ctx afterwards has no effect. The collection must stay open until the pool is cancelled.
 func Replicate(ctx context.Context, mesh *Mesh, coll *collection.Collection, topic string, opts *Options) (*Pool, error) {
+	p, err := replicate(ctx, mesh, coll, topic, opts)
+	if err != nil && opts != nil && opts.RxDB != nil && opts.RxDB.Log != nil {
+		err = errors.Join(err, opts.RxDB.Log.Close()) // again, it does nothing
+	}
+	return p, err
+}
+
+func replicate(ctx context.Context, mesh *Mesh, coll *collection.Collection, topic string, opts *Options) (*Pool, error) {
 	if n := len([]rune(topic)); n < minTopic || n > maxTopic {
 		return nil, fmt.Errorf("topic %q has %d characters, must have %d to %d", topic, n, minTopic, maxTopic)
 	}
@@ -135,6 +144,8 @@ func (p *Pool) bridgeTo(ctx context.Context, mesh *Mesh) (err error) {
 	switch {
 	case p.opts.RxDB == nil:
 		return nil
+	case len(mesh.secret) > 0:
+		return errors.New("they cannot prove a room secret; use a mesh without one")
 	case mesh.signaler == nil:
 		return errors.New("the mesh has connections of another kind than WebRTC; use Connect")
 	}
@@ -173,7 +184,7 @@ func (p *Pool) Peers() []Peer {
 	var peers []Peer
 	for _, c := range channels {
 		if s := c.current(); s != nil {
-			peers = append(peers, Peer{ID: c.link.conn.Peer(), Replica: s.Remote(), Progress: s.Progress()})
+			peers = append(peers, Peer{ID: c.link.conn.Peer(), Replica: s.Remote(), Progress: s.Progress(), Path: c.link.lastPath()})
 		}
 	}
 	if p.bridge != nil {

@@ -561,11 +561,9 @@ func (f *fork) resolve(ctx context.Context, r *rowOut, real docState) (collectio
 		return real.Content, err
 	}
 	c := collection.Conflict{ID: real.id, Real: real.Content, New: r.content}
-	if r.assumed != nil {
-		if d, err := parseState(gjson.ParseBytes(r.assumed), f.cfg.PrimaryKey); err == nil {
-			c.Bases = []collection.Content{d.Content}
-			c.Assumed = &c.Bases[0]
-		}
+	if base, ok := f.base(r); ok {
+		c.Bases = []collection.Content{base}
+		c.Assumed = &c.Bases[0]
 	}
 	result, err := h.Resolve(ctx, c)
 	if err != nil {
@@ -578,6 +576,20 @@ func (f *fork) resolve(ctx context.Context, r *rowOut, real docState) (collectio
 		return result, fmt.Errorf("conflict handler, document %q: %w: result has another primary key", real.id, ErrDocument)
 	}
 	return result, nil
+}
+
+// base returns the assumed master state that a row was made from, as far as it is known.
+func (f *fork) base(r *rowOut) (collection.Content, bool) {
+	if r.assumed != nil {
+		d, err := parseState(gjson.ParseBytes(r.assumed), f.cfg.PrimaryKey)
+		return d.Content, err == nil
+	}
+	assumed, ok := f.meta.assumed(f.key, r.entry.ID)
+	if !ok {
+		return collection.Content{}, false
+	}
+	body := f.meta.base(r.entry.ID, assumed)
+	return collection.Content{Body: body}, body != nil
 }
 
 // replace writes d over old and returns the new version, nil if a write came between: that one will be pushed, and meet the conflict.

@@ -451,6 +451,32 @@ func TestForkConflicts(t *testing.T) {
 	}
 }
 
+// TestForkConflictAfterRestart: the handler is given what both were made from, also when that was long ago.
+func TestForkConflictAfterRestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		opts := &collection.Options{Handler: merge{}}
+		r := newReplica(t, forkToken, opts)
+		defer func() { r.close() }()
+		s := play(r, nil)
+		s.handshake()
+		s.reply(s.request(methodChangesSince), `{"documents":[{"id":"a","n":1000,"_deleted":false}],"checkpoint":{"lwt":1}}`)
+		s.quiet()
+		r.reopen(forkToken, opts)
+		r.put(`{"id":"a","n":1005}`)
+		r.put(`{"id":"a","n":1010}`)
+		r.reopen(forkToken, opts)
+		s = play(r, nil)
+		s.handshake()
+		s.reply(s.request(methodChangesSince), `{"documents":[{"id":"a","n":1100,"_deleted":false}],"checkpoint":{"lwt":2}}`)
+		s.reply(s.expect(`{"method":"masterWrite","params":[[{"newDocumentState":{"id":"a","n":1010,"_deleted":false}}]]}`), `[{"id":"a","n":1100,"_deleted":false}]`)
+		s.reply(s.expect(`{"method":"masterWrite","params":[[{"assumedMasterState":{"id":"a","n":1100,"_deleted":false},"newDocumentState":{"id":"a","n":1110,"_deleted":false}}]]}`), `[]`)
+		s.quiet()
+		if n := len(r.meta.state.bases); n != 0 || r.meta.state.bytes != 0 {
+			t.Errorf("%d bases are kept, %d bytes", n, r.meta.state.bytes)
+		}
+	})
+}
+
 func TestTimeouts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newReplica(t, forkToken, nil)

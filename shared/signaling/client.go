@@ -4,6 +4,7 @@ package signaling
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,6 +77,8 @@ const (
 	eventQueue = 256
 	// sendQueue is how many messages wait to be written before Send blocks.
 	sendQueue = 64
+	// relayQueue is the same for pieces of relayed connections.
+	relayQueue = 2
 )
 
 // Client is a connection to a signaling server that is made again whenever it ends. All methods may be called concurrently,
@@ -207,8 +210,38 @@ func (c *Client) SendAttempt(ctx context.Context, room, peer, connectionID strin
 	if len(text) > protocol.MaxSignalingMessage {
 		return fmt.Errorf("send signal: %w: %d of at most %d bytes", protocol.ErrTooBig, len(text), protocol.MaxSignalingMessage)
 	}
-	if err := sess.send(ctx, text); err != nil {
+	if err := sess.send(ctx, sess.link.out, text); err != nil {
 		return fmt.Errorf("send signal: %w", err)
+	}
+	return nil
+}
+
+// Relay passes a piece of a connection to a peer of a room in which this peer is. It blocks as Send does, and returns the same errors. The
+// piece may be lost: see Refused, with protocol.ErrRelayLimit, ErrRelayBusy and ErrRelayDenied.
+func (c *Client) Relay(ctx context.Context, room, peer string, piece []byte) error {
+	c.mu.Lock()
+	sess, self := c.sess, c.self
+	c.mu.Unlock()
+	switch {
+	case c.ctx.Err() != nil:
+		return fmt.Errorf("relay: %w", net.ErrClosed)
+	case c.opts.Dialect == protocol.DialectRxDB:
+		return fmt.Errorf("relay in RxDB's dialect: %w", errors.ErrUnsupported)
+	case sess == nil:
+		return fmt.Errorf("relay: %w", ErrDisconnected)
+	}
+	data := make(json.RawMessage, 0, base64.StdEncoding.EncodedLen(len(piece))+2)
+	data = append(base64.StdEncoding.AppendEncode(append(data, '"'), piece), '"')
+	m := &protocol.Message{Type: protocol.TypeRelay, Room: room, SenderPeerID: self, ReceiverPeerID: peer, Data: data}
+	text, err := m.Encode()
+	if err != nil {
+		return fmt.Errorf("relay: %w", err)
+	}
+	if len(text) > protocol.MaxSignalingMessage {
+		return fmt.Errorf("relay: %w: %d of at most %d bytes", protocol.ErrTooBig, len(text), protocol.MaxSignalingMessage)
+	}
+	if err := sess.send(ctx, sess.link.relay, text); err != nil {
+		return fmt.Errorf("relay: %w", err)
 	}
 	return nil
 }

@@ -3,8 +3,10 @@
 package signaling_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -103,5 +105,37 @@ func TestTwoPeers(t *testing.T) {
 				t.Fatalf("a: %+v, want %s to leave", got, bID)
 			}
 		})
+	}
+}
+
+func TestRelay(t *testing.T) {
+	_, url := serve(t, &hub.Options{RelayRate: 1, RelayBurst: 100_000})
+	a, aID := connect(t, url, nil)
+	join(t, a, "room-1")
+	b, bID := connect(t, url, nil)
+	join(t, b, "room-1")
+	next[signaling.PeerJoined](t, a)
+	next[signaling.PeerJoined](t, b)
+	piece := make([]byte, 40_000)
+	for i := range piece {
+		piece[i] = byte(i * i)
+	}
+	if err := a.Relay(t.Context(), "room-1", bID, piece); err != nil {
+		t.Fatal(err)
+	}
+	if got := next[signaling.Relayed](t, b); got.Room != "room-1" || got.Peer != aID || !bytes.Equal(got.Piece, piece) {
+		t.Fatalf("b got %d bytes of %s in %s", len(got.Piece), got.Peer, got.Room)
+	}
+	for range 2 { // the second after there is debt
+		if err := a.Relay(t.Context(), "room-1", bID, piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := next[signaling.Refused](t, a)
+	if !errors.Is(got.Err, protocol.ErrRelayLimit) || got.Peer != bID || got.Room != "room-1" {
+		t.Errorf("refused %+v", got)
+	}
+	if err := a.Relay(t.Context(), "room-1", bID, make([]byte, protocol.MaxSignalingMessage)); !errors.Is(err, protocol.ErrTooBig) {
+		t.Errorf("too big: %v", err)
 	}
 }

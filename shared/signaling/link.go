@@ -35,6 +35,7 @@ type link struct {
 	cancel  context.CancelCauseFunc
 	in      chan []byte
 	out     chan []byte   // signals
+	relay   chan []byte   // pieces of relayed connections, which go last
 	control chan []byte   // the client's own messages, which go first
 	probe   chan struct{} // asks for a probe
 	wg      sync.WaitGroup
@@ -45,6 +46,7 @@ func newLink(ctx context.Context, sock socket) *link {
 		sock:    sock,
 		in:      make(chan []byte),
 		out:     make(chan []byte, sendQueue),
+		relay:   make(chan []byte, relayQueue),
 		control: make(chan []byte, 4*sendQueue),
 		probe:   make(chan struct{}, 1),
 	}
@@ -106,22 +108,39 @@ func (l *link) reading() {
 
 func (l *link) writing() {
 	for {
-		var text []byte
-		select {
-		case text = <-l.control:
-		default:
-			select {
-			case text = <-l.control:
-			case text = <-l.out:
-			case <-l.ctx.Done():
-				return
-			}
+		text, ok := l.nextText()
+		if !ok {
+			return
 		}
 		if err := l.sock.write(text); err != nil {
 			l.cancel(err)
 			return
 		}
 	}
+}
+
+// nextText waits for what is to be written next.
+func (l *link) nextText() (text []byte, ok bool) {
+	select {
+	case text = <-l.control:
+		return text, true
+	default:
+	}
+	select {
+	case text = <-l.control:
+		return text, true
+	case text = <-l.out:
+		return text, true
+	default:
+	}
+	select {
+	case text = <-l.control:
+	case text = <-l.out:
+	case text = <-l.relay:
+	case <-l.ctx.Done():
+		return nil, false
+	}
+	return text, true
 }
 
 func (l *link) probing() {

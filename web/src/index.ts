@@ -8,7 +8,7 @@ export type { ErrorCode, ErrorDetails } from './errors.js';
 export { getConnectionHandlerSimplePeer, getConnectionHandlerWebRTC } from './handlers.js';
 export type { ConnectionHandler, ConnectionHandlerCreator, ConnectionHandlerOptions, Subscribable } from './handlers.js';
 export type { Observable, Observer, Subscription, Value } from './observable.js';
-export type { ConflictEvent, DirectionOptions, PeerInfo, PeerProgress, PeerState, PeerStats, ReplicationOptions, ReplicationPool, SignalingState, SyncProgress } from './pool.js';
+export type { ConflictEvent, DirectionOptions, PeerInfo, PeerPath, PeerProgress, PeerState, PeerStats, ReplicationOptions, ReplicationPool, RxDBOptions, SignalingState, SyncProgress } from './pool.js';
 export type {
 	DocumentQuery, FieldConditions, FieldSelector, MangoQuery, MangoQuerySelector, MangoQuerySort, Query, QueryExplanation, SingleQuery,
 } from './query.js';

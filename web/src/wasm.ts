@@ -68,6 +68,9 @@ export class Core {
 		this.#wakes = true;
 		const wake = () => void this.call('wake').catch(() => {});
 		globalThis.addEventListener?.('online', wake);
+		globalThis.addEventListener?.('pageshow', wake);
+		globalThis.document?.addEventListener('resume', wake); // after a freeze (Page Lifecycle)
+		(globalThis.navigator as { connection?: EventTarget } | undefined)?.connection?.addEventListener?.('change', wake); // of the network (Network Information)
 		globalThis.document?.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && wake());
 	}
 
@@ -116,7 +119,11 @@ export class Core {
 
 	async #request(kind: string, of: number, text: string, bytes: Uint8Array | undefined): Promise<string | undefined> {
 		await undefined; // nothing of the application runs within the program
-		const receiver = this.#receivers.get(of);
+		let receiver = this.#receivers.get(of);
+		for (let i = 0; i < 5 && !receiver; i++) {
+			await new Promise((resolve) => setTimeout(resolve, 20)); // a pool asks for its token before the page knows its number
+			receiver = this.#receivers.get(of);
+		}
 		if (!receiver?.request) {
 			throw new ShoalError('closed', `nobody answers ${kind}`);
 		}

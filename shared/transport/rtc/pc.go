@@ -55,7 +55,7 @@ type pcEvent struct {
 	candidate candidate      // of eventCandidate
 	state     string         // of eventState: an RTCPeerConnectionState
 	lane      transport.Lane // of eventOpen and eventClosed
-	err       error          // of eventFault
+	err       error          // of eventFault and eventGather
 }
 
 type pcEventKind uint8
@@ -65,7 +65,8 @@ const (
 	eventState
 	eventOpen
 	eventClosed
-	eventFault // the channel did something that no peer of this network makes it do
+	eventGather // a STUN or TURN server could not be used; not told by pion
+	eventFault  // the channel did something that no peer of this network makes it do
 )
 
 // The values of RTCPeerConnectionState that matter here.

@@ -69,6 +69,9 @@ func newPC(cfg pcConfig, h pcHandler) (p *pc, err error) {
 			h.event(pcEvent{kind: eventCandidate, candidate: c})
 		}
 	})
+	p.on(p.rtc, "icecandidateerror", func(e js.Value) {
+		h.event(pcEvent{kind: eventGather, err: gatherError(e)})
+	})
 	p.on(p.rtc, "connectionstatechange", func(js.Value) {
 		h.event(pcEvent{kind: eventState, state: p.rtc.Get("connectionState").String()})
 	})
@@ -259,6 +262,11 @@ func (p *pc) addCandidate(ctx context.Context, c candidate) (err error) {
 	}
 	_, err = p.await(p.rtc.Call("addIceCandidate", init))
 	return err
+}
+
+// gatherError reads an RTCPeerConnectionIceErrorEvent. Its code is that of a STUN error response, or 701 where there was no answer.
+func gatherError(e js.Value) error {
+	return fmt.Errorf("%.100s: %d %.100s", e.Get("url").String(), int(number(e.Get("errorCode"))), e.Get("errorText").String())
 }
 
 // candidateOf reads an RTCIceCandidate. The last one of a gathering is null, and in some browsers empty.
