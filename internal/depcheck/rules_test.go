@@ -15,13 +15,14 @@ func layers() []layer {
 	values := []string{"shared/document", "shared/block", "shared/protocol", "shared/query"}
 	data := append([]string{"shared/store", "shared/collection"}, values...)
 	network := []string{"shared/replication", "shared/rxdb", "shared/transport", "shared/signaling"}
-	core := append(append([]string{"shared/pool", "shared/finder", "shared/cpace", "internal/gate"}, network...), data...)
+	core := append(append([]string{"shared/pool", "shared/finder", "shared/migration", "shared/cpace", "internal/gate"}, network...), data...)
 	return []layer{
 		{"shared/document", nil, "it is values and pure functions, on which all else stands"},
 		{"shared/block", []string{"shared/document"}, "it packs entries and knows no more than them"},
 		{"shared/protocol", []string{"shared/document", "shared/block"}, "it is what crosses a wire, whoever sends it"},
 		{"shared/cpace", nil, "a proof knows nothing of what it is for"},
 		{"shared/query", []string{"shared/document"}, "it reads JSON bytes, wherever they are stored"},
+		{"shared/migration", data, "it carries documents from one collection into another, whoever replicates them"},
 		{"shared/validate", nil, "it checks JSON bytes by a schema, wherever they are stored"},
 		{"shared/store", []string{"internal/gate"}, "a log keeps records without knowing what is in them"},
 		{"shared/collection", data, "documents are kept the same whether or not anybody replicates them"},

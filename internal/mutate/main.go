@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	patience = 4 * time.Minute // a test that does not end has caught the mutation as well
+	patience = 20 * time.Minute // a test that does not end has caught the mutation as well
 	packages = "./shared/document ./shared/collection ./shared/replication"
 	seeds    = "400"
 )
