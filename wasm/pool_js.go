@@ -148,6 +148,10 @@ func (r *replicating) event(e pool.Event) {
 	case pool.Failed:
 		r.tell(eventFailed, failureOf(e))
 	case pool.Clashed:
+		local, remote := &e.Local, &e.Remote
+		if collection.EqualContent(collection.Content{Body: local.Body, Deleted: local.Deleted}, collection.Content{Body: remote.Body, Deleted: remote.Deleted}) {
+			return // both sides came to the same: nothing is lost
+		}
 		r.tell(eventConflict, r.clash(&e))
 	}
 }

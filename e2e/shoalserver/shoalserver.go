@@ -89,6 +89,16 @@ func (s *Server) read(output io.Reader, ready chan<- string) {
 	}
 }
 
+// Run runs the binary with other arguments and returns what it prints.
+func (s *Server) Run(args ...string) string {
+	s.t.Helper()
+	out, err := exec.Command(s.binary, args...).Output()
+	if err != nil {
+		s.t.Fatalf("%v: %v", args, err)
+	}
+	return string(out)
+}
+
 // Kill ends the server without a word.
 func (s *Server) Kill() {
 	if s.running == nil {

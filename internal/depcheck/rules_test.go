@@ -27,6 +27,7 @@ func layers() []layer {
 		{"shared/store", []string{"internal/gate"}, "a log keeps records without knowing what is in them"},
 		{"shared/collection", data, "documents are kept the same whether or not anybody replicates them"},
 		{"shared/finder", data, "queries are answered the same whether or not anybody replicates"},
+		{"shared/migration", data, "documents are migrated the same whether or not anybody replicates"},
 		{"shared/replication", data, "a session knows neither connections nor pools; it has no I/O of its own"},
 		{"shared/rxdb", append([]string{"shared/replication"}, data...), "it sits beside package replication and knows neither connections nor pools"},
 		{"shared/transport", nil, "connections carry bytes, whatever these mean"},
@@ -96,7 +97,7 @@ func bans() []banned {
 // pure lists the packages that are given all they work on, and pass on all they make: their results follow from what they are called
 // with, on every target and in the simulation.
 func pure() []string {
-	return []string{"shared/document", "shared/block", "shared/protocol", "shared/query", "shared/collection", "shared/finder", "shared/replication", "shared/rxdb"}
+	return []string{"shared/document", "shared/block", "shared/protocol", "shared/query", "shared/collection", "shared/finder", "shared/migration", "shared/replication", "shared/rxdb"}
 }
 
 // outside lists what those do not import. (Package net is missing because of its ErrClosed.)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 
@@ -446,11 +445,4 @@ func (m *Meta) valid(id string, pos store.Position) store.Position {
 		return min(pos, epochs[i+1].start)
 	}
 	return pos
-}
-
-// keys returns the keys of the clients that are remembered, sorted.
-func (m *Meta) keys() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Sorted(maps.Keys(m.state.clients))
 }
