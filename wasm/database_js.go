@@ -56,9 +56,22 @@ func (c *core) open(ctx context.Context, a arguments) (any, error) {
 			return nil, err
 		}
 		d.logs = logs
+		c.persist()
 	}
 	d.number = c.add(d)
 	return d.number, nil
+}
+
+// persist asks the browser to keep what this origin stores even if space is short. Nothing depends on its answer, which may be the user's
+// and take long.
+func (c *core) persist() {
+	c.tasks.Promise(func(ctx context.Context) (any, error) {
+		_, err := idblog.Persist(ctx)
+		if errors.Is(err, errors.ErrUnsupported) || ctx.Err() != nil {
+			err = nil
+		}
+		return nil, err // one that is not caught shows up on the console
+	})
 }
 
 // options reads the argument that is a JSON text.
