@@ -29,9 +29,11 @@ BROWSER_PACKAGES := ./wasm/... ./shared/transport/rtc
 
 GO_SOURCES   := $(shell find shared wasm internal/gate -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
 SERVER_FILES := $(shell find server shared -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
+PEER_FILES   := $(shell find peer shared *.go -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
 WEB_SOURCES  := $(shell find web/src -name '*.ts' -not -path '*/demo/*' 2>/dev/null) web/build.mjs web/tsconfig.json
 DEMO_SOURCES := $(shell find web/src/demo -type f 2>/dev/null) web/build.mjs
 MODULES      := web/node_modules/.package-lock.json
+RXDB         := e2e/rxdb/node_modules/.package-lock.json
 PACKED       := server/assets/dist/.pack.json
 
 # What make test runs, one after the other. Each leaves its counts in RESULTS.
@@ -53,15 +55,18 @@ help:
 run: build
 	bin/shoal-server --listen $(LISTEN)
 
-## build       bin/shoal-server, with the page and the library in it
-build: bin/shoal-server
+## build       bin/shoal-server, with the page and the library in it, and bin/shoal-peer
+build: bin/shoal-server bin/shoal-peer
 
 bin/shoal-server: $(SERVER_FILES) $(PACKED) | go
 	$(GO) build -trimpath -o $@ ./server
 
+bin/shoal-peer: $(PEER_FILES) | go
+	$(GO) build -trimpath -o $@ ./peer
+
 $(PACKED): index.html web/dist/shoal.js web/dist/shoal.wasm web/dist/demo.js | go
 	$(GO) run ./server/assets/pack $(if $(FAST),-fast) -out server/assets/dist index.html \
-		web/dist/shoal.js web/dist/shoal.js.map web/dist/shoal.d.ts web/dist/shoal.wasm web/dist/demo.js web/dist/demo.css
+		web/dist/shoal.js web/dist/shoal.js.map web/dist/shoal.d.ts web/dist/validate.js web/dist/shoal.wasm web/dist/demo.js web/dist/demo.css
 	@touch $@
 
 ## wasm        web/dist/shoal.wasm
@@ -84,8 +89,9 @@ demo: web/dist/demo.js
 web/dist/demo.js: $(DEMO_SOURCES) web/dist/shoal.js | node
 	cd web && $(NODE) build.mjs --demo
 
-$(MODULES): web/package.json web/package-lock.json | node
-	cd web && $(NPM) ci --no-audit --no-fund
+# What npm ci installs says package-lock.json.
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json | node
+	cd $* && $(NPM) ci --no-audit --no-fund
 	@touch $@
 
 ## pack        the npm package as a .tgz in web/
@@ -94,7 +100,7 @@ pack: web wasm
 
 ## size        what a page loads; fails when shoal.wasm is over its limit
 size: $(PACKED)
-	@cd server/assets/dist && for f in shoal.wasm shoal.js demo.js demo.css index.html; do \
+	@cd server/assets/dist && for f in shoal.wasm shoal.js validate.js demo.js demo.css index.html; do \
 		printf '%-11s %9d bytes' $$f $$(wc -c < $$f); \
 		for e in gz br; do [ ! -f $$f.$$e ] || printf ', %s %8d' $$e $$(wc -c < $$f.$$e); done; echo; done
 	@n=$$(wc -c < server/assets/dist/shoal.wasm.br); [ $$n -le $(WASM_LIMIT) ] || \
@@ -165,7 +171,7 @@ test-web: web wasm $(TALLY)
 	$(RUN) $(NODE) --test --test-reporter=spec web/test/*.test.mjs
 
 ## test-e2e    the built page and library in Chromium
-test-e2e: build $(TALLY) | chromium
+test-e2e: build $(RXDB) $(TALLY) | chromium
 	$(RUN) $(GO) test -json -p 1 ./e2e/...
 
 ## bench-quick Shoal beside RxDB and the bare browser, in Chromium; ROWS=pattern measures some of it

@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"image"
+	"image/draw"
+	"image/png"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,7 +14,7 @@ import (
 
 // page opens the demo in a tab of a browser and waits until it can be used. When the test fails its log shows the page's text.
 func page(t *testing.T, b *chrome.Browser, s *shoalserver.Server) *chrome.Tab {
-	tab := b.Tab(s.URL("/#e2e-list"))
+	tab := b.Tab(s.URL("/"))
 	t.Cleanup(func() {
 		if t.Failed() && tab.Open() {
 			t.Logf("the page shows:\n%s", chrome.Eval[string](tab, `document.body.innerText`))
@@ -56,8 +59,11 @@ func TestDemo(t *testing.T) {
 	has(b, "Oat milk")
 	lacks(b, "Milk")
 	a.Wait(`document.querySelector('#status').dataset.state === 'good'`)
-	a.Wait(`document.querySelector('.peer-path').textContent.includes('direct')`)
+	for _, tab := range []*chrome.Tab{a, b} {
+		tab.Wait(`document.querySelector('.peer-path').textContent.includes('direct')`)
+	}
 	pictures(a)
+	pictureOfTwo(t, a, b)
 
 	t.Log("the server goes; edits still flow")
 	a.AllowErrors() // a WebSocket that cannot connect is one
@@ -91,23 +97,84 @@ func TestDemo(t *testing.T) {
 	has(a, "Salt")
 	a.Wait(`document.querySelectorAll('.todo').length === 3`)
 	a.Wait(`document.querySelector('#status').dataset.state === 'good'`)
+
+	t.Log("a list of one's own, for those who get its link")
+	a.Click("#new")
+	a.Wait(`location.hash.length > 14 && document.querySelector('#link').value === location.href && !document.querySelector('#empty').hidden`)
+	add(a, "Secret")
+	has(a, "Secret")
+	d := chrome.NewProfile(t).Open(t, nil).Tab(chrome.Eval[string](a, `location.href`))
+	has(d, "Secret")
+	add(d, "Shared")
+	has(a, "Shared")
+	lacks(c, "Secret")
 }
 
-// pictures writes screenshots to the folder that the variable SHOTS names, for a person to look at.
+// TestDemoAddress opens the page with a name that no list can have.
+func TestDemoAddress(t *testing.T) {
+	s := shoalserver.Start(t)
+	tab := chrome.NewProfile(t).Open(t, nil).Tab(s.URL("/#%zz"))
+	tab.Wait(`document.querySelector('#notice').textContent.includes('6 to 99 characters')`)
+	tab.Click("#new")
+	tab.Wait(`!document.querySelector('#title').disabled`)
+	tab.Wait(`document.querySelector('#notice').hidden`)
+}
+
+// shots is the folder for pictures that a person is to look at; without the variable there are none.
+func shots() string { return os.Getenv("SHOTS") }
+
+func shoot(tab *chrome.Tab, name string) {
+	if shots() != "" {
+		tab.Screenshot(filepath.Join(shots(), name+".png"))
+	}
+}
+
+// pictures shows the page in its colours and sizes.
 func pictures(tab *chrome.Tab) {
-	if os.Getenv("SHOTS") == "" {
+	if shots() == "" {
 		return
 	}
+	tab.Do(`document.activeElement.blur()`)
 	shoot(tab, "light")
-	tab.Dark()
+	tab.Dark(true)
 	shoot(tab, "dark")
 	tab.Resize(390, 844)
 	shoot(tab, "narrow")
 	tab.Resize(1280, 800)
+	tab.Dark(false)
 }
 
-func shoot(tab *chrome.Tab, name string) {
-	if dir := os.Getenv("SHOTS"); dir != "" {
-		tab.Screenshot(filepath.Join(dir, name+".png"))
+// pictureOfTwo makes docs/demo.png: two browsers side by side.
+func pictureOfTwo(t *testing.T, tabs ...*chrome.Tab) {
+	t.Helper()
+	if shots() == "" {
+		return
+	}
+	const width, height, gap = 620, 620, 20
+	both := image.NewRGBA(image.Rect(0, 0, len(tabs)*(width+gap)-gap, height))
+	for i, tab := range tabs {
+		tab.Resize(width, height)
+		tab.Do(`document.activeElement.blur(); scrollTo(0, 0)`)
+		name := filepath.Join(shots(), "part.png")
+		tab.Screenshot(name)
+		tab.Resize(1280, 800)
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := png.Decode(f)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		draw.Draw(both, image.Rect(i*(width+gap), 0, i*(width+gap)+width, height), part, image.Point{}, draw.Src)
+	}
+	f, err := os.Create(filepath.Join(shots(), "demo.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := png.Encode(f, both); err != nil {
+		t.Fatal(err)
 	}
 }

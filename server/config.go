@@ -1,27 +1,38 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/shoaldb/shoal/server/cluster"
 	"github.com/shoaldb/shoal/server/hub"
 )
 
 // config is what the flags say.
 type config struct {
-	listen   string
-	open     bool
-	tlsCert  string
-	tlsKey   string
-	logLevel slog.Level
-	pprof    string
-	version  bool
-	hub      hub.Options
+	listen    string
+	open      bool
+	keys      keyFlags
+	secret    string
+	tlsCert   string
+	tlsKey    string
+	logLevel  slog.Level
+	logFormat string
+	pprof     string
+	metrics   string
+	delay     time.Duration
+	version   bool
+	hub       hub.Options
+	turn      turnFlags
+	cluster   cluster.Options
 }
 
 // envPrefix begins the name of the environment variable of each flag: --max-rooms is SHOAL_MAX_ROOMS.
@@ -34,20 +45,30 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	fs := flag.NewFlagSet("shoal-server", flag.ContinueOnError)
 	fs.SetOutput(output)
 	fs.Usage = func() {
-		fmt.Fprintf(output, "usage: shoal-server [flags]\n\nEach flag can be given as an environment variable: --max-rooms as %sMAX_ROOMS.\n\n", envPrefix)
+		fmt.Fprintf(output, "usage: shoal-server [flags]\n       shoal-server token --room R [flags]\n\nEach flag can be given as an environment variable: --max-rooms as %sMAX_ROOMS.\n\n", envPrefix)
 		fs.PrintDefaults()
 	}
 	fs.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
 	fs.BoolVar(&c.open, "open", false, "serve everybody, without keys, also off loopback")
+	c.keys.flags(fs)
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "`file` with the certificate chain; with --tls-key the server speaks TLS only")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "`file` with the certificate's private key")
 	fs.StringVar(&origins, "origins", "", "comma-separated `list` of the origins whose pages may connect; all by default")
 	fs.StringVar(&proxies, "trusted-proxies", "", "comma-separated `list` of addresses or prefixes of proxies whose X-Forwarded-For counts")
+	fs.BoolVar(&c.hub.NoRelay, "no-relay", false, "do not pass on what peers say to each other that find no direct path")
+	fs.StringVar(&c.secret, "secret", "", "`secret` of at least 32 bytes that the nodes of a cluster share, or file:PATH; signs resume tokens and TURN credentials; random by default")
 	fs.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
+	fs.StringVar(&c.logFormat, "log-format", "text", "`format` of the log: text or json")
+	fs.StringVar(&c.metrics, "metrics", "", "`address` on which to serve /metrics, or off; by default they are on the server's own port if that is on loopback")
+	fs.DurationVar(&c.delay, "shutdown-delay", 0, "how long /readyz says no before the server stops, so that a load balancer notices")
 	fs.StringVar(&c.pprof, "pprof", "", "loopback `address` on which to serve Go's profiles; none by default")
 	fs.BoolVar(&c.version, "version", false, "print the version and end")
 	fs.BoolVar(&c.hub.RxDBMesh, "rxdb-mesh", false, "name all RxDB clients of a room to each other, instead of few in a tree")
 	limits(fs, &c.hub)
+	c.turn.flags(fs)
+	fs.StringVar(&c.cluster.URL, "nats", "", "comma-separated `URLs` of NATS, by which several servers serve the same rooms, such as nats://10.0.0.1:4222")
+	fs.StringVar(&c.cluster.Credentials, "nats-creds", "", "`file` with credentials for NATS")
+	fs.StringVar(&c.cluster.Name, "cluster-name", "", "`name` of the cluster, where several use the same NATS; default shoal")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -57,13 +78,23 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	if err := fromEnvironment(fs, getenv); err != nil {
 		return nil, err
 	}
-	if (c.tlsCert == "") != (c.tlsKey == "") {
-		return nil, fmt.Errorf("--tls-cert and --tls-key need each other")
+	switch {
+	case (c.tlsCert == "") != (c.tlsKey == ""):
+		return nil, errors.New("--tls-cert and --tls-key need each other")
+	case c.cluster.URL == "" && (c.cluster.Credentials != "" || c.cluster.Name != ""):
+		return nil, errors.New("--nats-creds and --cluster-name need --nats")
+	case c.logFormat != "text" && c.logFormat != "json":
+		return nil, fmt.Errorf("--log-format %q: it is text or json", c.logFormat)
 	}
 	var err error
 	c.hub.Origins = list(origins)
-	c.hub.TrustedProxies, err = prefixes(list(proxies))
-	return &c, err
+	if c.hub.TrustedProxies, err = prefixes(list(proxies)); err != nil {
+		return nil, err
+	}
+	if err := c.checkAccess(); err != nil {
+		return nil, err
+	}
+	return &c, c.turn.check(&c)
 }
 
 // limits are flags of the hub's limits, 0 for the default.
@@ -77,6 +108,8 @@ func limits(fs *flag.FlagSet, o *hub.Options) {
 		{"max-queue", &o.MaxQueue, "most `bytes` that wait for a client that reads slowly; 0 for 524288"},
 		{"rate", &o.Rate, "`messages` a second of one client; 0 for 200, negative for no limit"},
 		{"burst", &o.Burst, "`messages` that a client may send at once; 0 for 4000"},
+		{"relay-rate", &o.RelayRate, "`bytes` a second that are relayed for one client; 0 for 524288, negative for no limit"},
+		{"relay-burst", &o.RelayBurst, "`bytes` that a client may have relayed at once; 0 for 4194304"},
 		{"max-rooms", &o.MaxRooms, "most `rooms` of one connection; 0 for 64"},
 		{"max-room-peers", &o.MaxRoomPeers, "most `peers` in a room; 0 for 1000"},
 		{"max-conns", &o.MaxConns, "most `connections`; 0 for 100000"},
@@ -86,15 +119,15 @@ func limits(fs *flag.FlagSet, o *hub.Options) {
 	}
 }
 
-// fromEnvironment sets the flags that were not given.
-func fromEnvironment(fs *flag.FlagSet, getenv func(string) string) error {
+// fromEnvironment sets the flags that were not given: all of them, or only those named.
+func fromEnvironment(fs *flag.FlagSet, getenv func(string) string, only ...string) error {
 	given := make(map[string]bool)
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	var err error
 	fs.VisitAll(func(f *flag.Flag) {
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value := getenv(name)
-		if value == "" || given[f.Name] || err != nil {
+		if value == "" || given[f.Name] || err != nil || len(only) > 0 && !slices.Contains(only, f.Name) {
 			return
 		}
 		if e := fs.Set(f.Name, value); e != nil {

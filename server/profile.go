@@ -4,12 +4,16 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/pprof"
 )
 
 // serveProfiles serves Go's profiles, on loopback only, until stop is called.
 func serveProfiles(ctx context.Context, address string, log *slog.Logger) (stop func(), err error) {
+	if addr, err := net.ResolveTCPAddr("tcp", address); err == nil && !addr.IP.IsLoopback() {
+		return nil, fmt.Errorf("--pprof %s: profiles are for this machine only; give a loopback address such as 127.0.0.1:6060", address)
+	}
 	ln, err := listen(ctx, address, false)
 	if err != nil {
 		return nil, fmt.Errorf("--pprof: %w", err)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/shoaldb/shoal/server/assets"
@@ -41,7 +40,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, output 
 		_, err := fmt.Fprintln(output, "shoal-server", version())
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(output, &slog.HandlerOptions{Level: c.logLevel}))
 	files, err := assets.NewHandler(assets.FS())
 	if err != nil {
 		return err
@@ -49,80 +47,64 @@ func run(ctx context.Context, args []string, getenv func(string) string, output 
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	ln, err := listen(ctx, c.listen, c.open)
+	n, err := openNode(ctx, c, newLogger(c, output))
 	if err != nil {
 		return err
 	}
-	if c.pprof != "" {
-		stop, err := serveProfiles(ctx, c.pprof, log)
-		if err != nil {
-			ln.Close()
-			return err
-		}
-		defer stop()
-	}
+	defer n.close()
 	scheme := "http"
-	if c.tlsCert != "" {
+	if n.tls != nil {
 		scheme = "https"
 	}
-	log.Info("listening", "url", scheme+"://"+ln.Addr().String()+"/", "assets", files.Built(), "version", version())
-	return serve(ctx, c, ln, files, log)
+	n.log.Info("listening", "url", scheme+"://"+n.ln.Addr().String()+"/", "assets", files.Built(), "version", version())
+	return n.serve(ctx, files)
 }
 
-// listen opens the port. Without keys it does so on loopback only, unless told that everybody is meant.
-func listen(ctx context.Context, address string, open bool) (net.Listener, error) {
-	addr, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %q: %w", address, err)
-	}
-	if !addr.IP.IsLoopback() && !open {
-		return nil, fmt.Errorf("listen on %s: everybody who reaches that address could use this server, for it has no keys; "+
-			"say --open if that is meant, or --listen 127.0.0.1:%d", addr, addr.Port)
-	}
-	lc := net.ListenConfig{KeepAlive: -1} // the hub and net/http notice dead sockets themselves
-	ln, err := lc.Listen(ctx, "tcp", addr.String())
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("listen on %s: another program uses the port; stop it, or choose another with --listen", addr)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", addr, err)
-	}
-	return ln, nil
-}
-
-// serve answers requests on ln until ctx ends, and then sees everybody off.
-func serve(ctx context.Context, c *config, ln net.Listener, files http.Handler, log *slog.Logger) error {
-	c.hub.Logger = log
-	h := hub.New(&c.hub)
-	defer h.Close()
+// serve answers requests until ctx ends, and then sees everybody off.
+func (n *node) serve(ctx context.Context, files http.Handler) error {
 	s := &http.Server{
-		Handler:           routes(h, files),
+		Handler:           n.routes(files),
+		TLSConfig:         n.tls,
 		ReadHeaderTimeout: headerTimeout,
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       keepAlive,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
 	go func() {
-		if c.tlsCert != "" {
-			ended <- s.ServeTLS(ln, c.tlsCert, c.tlsKey)
+		if n.tls != nil {
+			ended <- s.ServeTLS(n.ln, "", "")
 		} else {
-			ended <- s.Serve(h.Listener(ln, "/", "/signal"))
+			ended <- s.Serve(n.hub.Listener(n.ln, "/", "/signal"))
 		}
 	}()
+	n.ready.Store(true)
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	log.Info("stopping")
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	return n.stop(s, ended)
+}
+
+// stop tells the load balancer, then the clients, and waits until they have gone.
+func (n *node) stop(s *http.Server, ended <-chan error) error {
+	n.ready.Store(false)
+	n.log.Info("stopping", "delay", n.config.delay)
+	ctx, cancel := context.WithTimeout(context.Background(), n.config.delay)
 	defer cancel()
-	err := errors.Join(h.Shutdown(ctx), s.Shutdown(ctx))
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	err := errors.Join(n.hub.Shutdown(ctx), s.Shutdown(ctx))
 	<-ended
 	if errors.Is(err, context.DeadlineExceeded) {
-		log.Warn("clients were cut off", "err", err)
+		n.log.Warn("clients were cut off", "err", err)
 		s.Close()
 		return nil
 	}
@@ -130,20 +112,38 @@ func serve(ctx context.Context, c *config, ln net.Listener, files http.Handler, 
 }
 
 // routes says what is where. RxDB clients that know only a host connect to "/".
-func routes(h *hub.Hub, files http.Handler) http.Handler {
+func (n *node) routes(files http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/signal", h)
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
-		io.WriteString(w, "ok\n")
-	})
+	mux.Handle("/signal", n.hub)
+	n.health(mux)
+	if n.config.metrics == "" && n.ln.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		mux.Handle("/metrics", n.metrics.handler())
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" && hub.IsUpgrade(r) {
-			h.ServeHTTP(w, r)
+			n.hub.ServeHTTP(w, r)
 			return
 		}
 		files.ServeHTTP(w, r)
 	})
 	return mux
+}
+
+// health answers whether the server runs, and whether it takes new clients.
+func (n *node) health(mux *http.ServeMux) {
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if n.ready.Load() {
+			plain(w, http.StatusOK, "ready")
+		} else {
+			plain(w, http.StatusServiceUnavailable, "not ready")
+		}
+	})
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	io.WriteString(w, text+"\n")
 }

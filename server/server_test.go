@@ -33,7 +33,16 @@ import (
 	"github.com/shoaldb/shoal/shared/protocol"
 )
 
-func TestMain(m *testing.M) { leakcheck.Main(m) }
+// asServer is the environment variable that has this binary be a server.
+const asServer = "SHOAL_TEST_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		main()
+		return
+	}
+	leakcheck.Main(m)
+}
 
 func noEnv(string) string { return "" }
 
@@ -253,11 +262,28 @@ func TestRunRefuses(t *testing.T) {
 		{[]string{"--listen", "0.0.0.0:0"}, "say --open if that is meant"},
 		{[]string{"--listen", "[::]:0"}, "say --open if that is meant"},
 		{[]string{"--listen", "nonsense"}, "missing port"},
-		{[]string{"--listen", "127.0.0.1:0", "--pprof", "0.0.0.0:0"}, "--pprof"},
+		{[]string{"--listen", "127.0.0.1:0", "--pprof", "0.0.0.0:0"}, "for this machine only"},
 		{[]string{"--tls-cert", "x"}, "need each other"},
 		{[]string{"--listen", "127.0.0.1:0", "--tls-cert", "none", "--tls-key", "none"}, "none"},
 		{[]string{"--max-rooms", "many"}, "max-rooms"},
 		{[]string{"--trusted-proxies", "10.0.0.0/8,proxy"}, `"proxy" is neither`},
+		{[]string{"--open", "--auth-key", testSecret}, "--open is for a server without keys"},
+		{[]string{"--auth-key", "short"}, "HS256 needs at least 32"},
+		{[]string{"--auth-key", "file:nowhere"}, "nowhere"},
+		{[]string{"--auth-jwks-file", "nowhere"}, "nowhere"},
+		{[]string{"--origins", "https://a.test,b.test"}, `"b.test" is not an origin`},
+		{[]string{"--origins", "https://a.test/page"}, "without a path"},
+		{[]string{"--cluster-name", "x"}, "need --nats"},
+		{[]string{"--listen", "127.0.0.1:0", "--nats", "nats://127.0.0.1:x"}, "--nats: connect"},
+		{[]string{"--turn-listen", "127.0.0.1:0"}, "need --turn"},
+		{[]string{"--turn", "--turn-tls-listen", "127.0.0.1:0"}, "needs --tls-cert"},
+		{[]string{"--turn", "--turn-urls", "stun:x"}, `"stun:x" is not like`},
+		{[]string{"--listen", "127.0.0.1:0", "--turn", "--turn-listen", "0.0.0.0:0"}, "say --open if that is meant"},
+		{[]string{"--listen", "127.0.0.1:0", "--open", "--turn", "--turn-listen", "0.0.0.0:0"}, "by which name or address"},
+		{[]string{"--listen", "127.0.0.1:0", "--metrics", ln.Addr().String()}, "--metrics: listen on"},
+		{[]string{"--log-format", "xml"}, "text or json"},
+		{[]string{"--listen", "127.0.0.1:0", "--secret", "short"}, "--secret has 5 bytes"},
+		{[]string{"--listen", "127.0.0.1:0", "--secret", "file:nowhere"}, "nowhere"},
 		{[]string{"serve"}, `unexpected argument "serve"`},
 		{[]string{"--log-level", "loud"}, "log-level"},
 	} {

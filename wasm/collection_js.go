@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/document"
+	"github.com/shoaldb/shoal/shared/finder"
 )
 
 // coll is a collection of a database.
@@ -17,10 +18,13 @@ type coll struct {
 	db     *database
 	number int
 	key    string // field with the primary key
+	finder *finder.Finder
+	log    string // the name of its log
 
-	mu    sync.Mutex // guards the following fields
-	stop  func()     // ends the feed; nil while nobody watches
-	level int        // of the feed
+	mu    sync.Mutex     // guards the following fields
+	stop  func()         // ends the feed; nil while nobody watches
+	level int            // of the feed
+	lives map[int]func() // what ends each live query, by the number that JavaScript gave it
 }
 
 // write (collection, rows) makes the changes that rows tell, and returns their outcome.
@@ -38,15 +42,6 @@ func (c *core) write(ctx context.Context, a arguments) (any, error) {
 		return nil, err
 	}
 	return c.outcome(writes, o.Write(ctx, writes)), nil
-}
-
-// find (collection) returns a reading of all documents in the order of their primary keys.
-func (c *core) find(_ context.Context, a arguments) (any, error) {
-	o, err := thing[*coll](c, a)
-	if err != nil {
-		return nil, err
-	}
-	return c.readAll(o), nil
 }
 
 // get (collection, keys) returns a reading of those of the documents that exist, in the order of keys.
@@ -68,16 +63,7 @@ func (c *core) get(_ context.Context, a arguments) (any, error) {
 			}
 		}
 	})
-	return c.text(&r), nil
-}
-
-// count (collection) returns the number of documents.
-func (c *core) count(_ context.Context, a arguments) (any, error) {
-	o, err := thing[*coll](c, a)
-	if err != nil {
-		return nil, err
-	}
-	return o.Count(), nil
+	return o.text(&r), nil
 }
 
 // info (collection) returns what collection.Info says, as JSON.

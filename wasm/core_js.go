@@ -20,6 +20,9 @@ import (
 const (
 	eventFatal    = "fatal"    // text says why; nothing works any more
 	eventChanges  = "changes"  // of a collection; see feed
+	eventRows     = "rows"     // of a find or a live query: a part of its result; a reading
+	eventEdits    = "edits"    // of a live query: what has changed of its result; see edits
+	eventCount    = "count"    // of a live count: the number
 	eventPeers    = "peers"    // of a pool; see states
 	eventFailed   = "failed"   // of a pool; see failure
 	eventConflict = "conflict" // of a pool; see clash
@@ -32,6 +35,7 @@ const (
 	requestValid   = "valid"   // of a pool: may a peer take part?
 	requestPull    = "pull"    // of a pool: what becomes of a document that arrives?
 	requestPush    = "push"    // of a pool: what becomes of a document that leaves?
+	requestToken   = "token"   // of a pool: the token for its topic, as text
 	requestSend    = "send"    // of a connection handler: pass bytes to the peer that text names
 	requestClose   = "close"   // of a connection handler: end
 )
@@ -71,6 +75,10 @@ func (c *core) object() js.Value {
 		"find":            c.find,
 		"get":             c.get,
 		"count":           c.count,
+		"explain":         c.explain,
+		"observe":         c.observe,
+		"observeCount":    c.observeCount,
+		"unobserve":       c.unobserve,
 		"info":            c.info,
 		"watch":           c.watch,
 		"replicate":       c.replicate,
@@ -144,7 +152,7 @@ func at[T any](a arguments, i int) (T, error) {
 	return zero, fmt.Errorf("argument %d: %w", i, jsbridge.TypeError(fmt.Sprintf("%T is needed", zero)))
 }
 
-// add gives a thing its number.
+// add gives a thing its number. Numbers that JavaScript gives are below 0.
 func (c *core) add(thing any) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -89,11 +89,13 @@ func (p *program) code(method string, args ...any) string {
 
 func inBytes(s string) js.Value { return jsbridge.Uint8Array([]byte(s)) }
 
+const todosOptions = `{"name":"todos","schema":{"version":0,"primaryKey":"id","properties":{"id":{"type":"string"},"n":{"type":"number"}},"indexes":["n"]},"handler":false}`
+
 // collection opens a database and a collection in it.
 func (p *program) collection(storage string) (database, collection js.Value) {
 	p.Helper()
 	database = p.call("open", fmt.Sprintf(`{"name":"test/%s","storage":%q,"durability":"relaxed"}`, p.Name(), storage))
-	return database, p.call("addCollection", database, `{"name":"todos","version":0,"primaryKey":"id","handler":false}`)
+	return database, p.call("addCollection", database, todosOptions)
 }
 
 func TestWriteAndRead(t *testing.T) {
@@ -104,17 +106,17 @@ func TestWriteAndRead(t *testing.T) {
 	if want := `{"v":[0,1,0,2,0,0],"s":[],"b":[],"e":[[2,"exists","collection: document exists already: \"b\""]]}`; out != want {
 		t.Errorf("write: %s, want %s", out, want)
 	}
-	if got, want := p.call("find", c).String(), `{"t":4,"v":[0,2,0,1],"d":[{"id":"a\n"},{"id":"b","n":1}]}`; got != want {
+	if got, want := p.call("find", c, -1, "{}").String(), `{"t":0,"o":[],"v":[0,2,0,1],"d":[{"id":"a\n"},{"id":"b","n":1}]}`; got != want {
 		t.Errorf("find: %s, want %s", got, want)
 	}
 	out = p.call("write", c, inBytes("p\"b\"\n{\"n\":2}\nr0:2:\"a\\n\"\n{\"id\":\"a\\n\",\"x\":1}\nr0:9:\"b\"\n{\"id\":\"b\"}\nd\"b\"\n\n")).String()
 	if want := `{"v":[0,3,0,4,0,0,0,3],"s":[0],"b":[[0,{"id":"b","n":2}]],"e":[[2,"changed","collection: document has changed meanwhile: \"b\""]]}`; out != want {
 		t.Errorf("write: %s, want %s", out, want)
 	}
-	if got, want := p.call("get", c, `["b","a\n","x"]`).String(), `{"t":6,"v":[0,4],"d":[{"id":"a\n","x":1}]}`; got != want {
+	if got, want := p.call("get", c, `["b","a\n","x"]`).String(), `{"t":6,"o":[],"v":[0,4],"d":[{"id":"a\n","x":1}]}`; got != want {
 		t.Errorf("get: %s, want %s", got, want)
 	}
-	if n := p.call("count", c).Int(); n != 1 {
+	if n := p.call("count", c, "{}").Int(); n != 1 {
 		t.Errorf("count: %d", n)
 	}
 	if got := p.call("info", c).String(); !strings.Contains(got, `"documents":1,"tombstones":1`) {
@@ -133,8 +135,8 @@ func TestWriteAndRead(t *testing.T) {
 		t.Errorf("events after the watch: %v", p.events)
 	}
 	p.call("closeDatabase", db)
-	for _, method := range []string{"find", "count", "info"} {
-		if code := p.code(method, c); code != jsbridge.CodeClosed {
+	for method, args := range map[string][]any{"find": {c, -1, "{}"}, "count": {c, "{}"}, "info": {c}, "observe": {c, -1, "{}"}} {
+		if code := p.code(method, args...); code != jsbridge.CodeClosed {
 			t.Errorf("%s after close: %s", method, code)
 		}
 	}
@@ -155,12 +157,20 @@ func TestBadCalls(t *testing.T) {
 		{"open", []any{map[string]any{}}, "TypeError"},
 		{"closeDatabase", []any{c}, "closed"},
 		{"closeDatabase", []any{"x"}, "TypeError"},
-		{"addCollection", []any{db, `{"name":"todos","primaryKey":"id"}`}, "exists"},
-		{"addCollection", []any{db, `{"name":"` + strings.Repeat("x", 300) + `","primaryKey":"id"}`}, jsbridge.CodeOther},
+		{"addCollection", []any{db, todosOptions}, "exists"},
+		{"addCollection", []any{db, strings.Replace(todosOptions, "todos", strings.Repeat("x", 300), 1)}, jsbridge.CodeOther},
 		{"write", []any{db, inBytes("")}, "closed"},
 		{"write", []any{c, "text"}, "TypeError"},
 		{"write", []any{c, inBytes("i\"a\"\n")}, jsbridge.CodeOther},
 		{"get", []any{c, `[1]`}, "TypeError"},
+		{"addCollection", []any{db, `{"name":"a","schema":{"primaryKey":"id","properties":{"id":{}},"indexes":["nope"]}}`}, "TypeError"},
+		{"addCollection", []any{db, `{"name":"a","schema":[]}`}, "TypeError"},
+		{"find", []any{c, -1, `{"selector":{"nope":1}}`}, "TypeError"},
+		{"find", []any{c, -1, `{"selector":{"id":{"$regex":"("}}}`}, "TypeError"},
+		{"count", []any{c, `{`}, "TypeError"},
+		{"explain", []any{c}, "TypeError"},
+		{"observe", []any{c, "x", `{}`}, "TypeError"},
+		{"unobserve", []any{c, -99}, "TypeError"},
 		{"watch", []any{c, "x"}, "TypeError"},
 		{"replicate", []any{c, `{"topic":"short","connection":{"network":99}}`}, "closed"},
 		{"awaitInSync", []any{c}, "closed"},
@@ -182,6 +192,46 @@ func TestBadCalls(t *testing.T) {
 	}
 	if code := p.code("replicate", c, fmt.Sprintf(`{"topic":"short","connection":{"network":%d}}`, number.Int())); code != jsbridge.CodeOther {
 		t.Errorf("short topic: code %q", code)
+	}
+}
+
+// TestLiveQuery has what a page is told of a live query, of a live count, and of a result that is told in parts.
+func TestLiveQuery(t *testing.T) {
+	p := start(t)
+	_, c := p.collection("memory")
+	p.call("write", c, inBytes("i\"a\"\n{\"id\":\"a\",\"n\":1}\ni\"b\"\n{\"id\":\"b\",\"n\":2}\n"))
+	p.call("observe", c, -1, `{"selector":{"n":{"$gt":0}},"sort":[{"n":"asc"}]}`)
+	p.call("observeCount", c, -2, `{"selector":{"n":{"$gt":1}}}`)
+	p.call("write", c, inBytes("p\"b\"\n{\"n\":0.5}\ni\"c\"\n{\"id\":\"c\"}\n"))
+	p.call("find", c, -3, "{}") // what is observed is up to date afterwards
+	want := []string{
+		`rows {"t":0,"o":[],"v":[0,1,0,2],"d":[{"id":"a","n":1},{"id":"b","n":2}]}`,
+		`count 1`,
+		`edits {"e":[2,1,1,0],"o":[],"v":[0,3],"d":[{"id":"b","n":0.5}]}`,
+		`count 0`,
+	}
+	if !slices.Equal(p.events, want) {
+		t.Errorf("events:\n%s\nwant:\n%s", strings.Join(p.events, "\n"), strings.Join(want, "\n"))
+	}
+	p.call("unobserve", c, -1)
+	p.call("unobserve", c, -2)
+	big := strings.Repeat("x", 100<<10)
+	p.call("write", c, inBytes(fmt.Sprintf("u\"a\"\n{\"id\":\"a\",\"n\":1,\"x\":%[1]q}\nu\"b\"\n{\"id\":\"b\",\"n\":2,\"x\":%[1]q}\nu\"c\"\n{\"id\":\"c\",\"n\":3,\"x\":%[1]q}\n", big)))
+	p.events = nil
+	last := p.call("find", c, -3, `{"selector":{"n":{"$gt":0}}}`).String()
+	if len(p.events) != 0 || strings.Count(last, big) != 3 { // the third part is the last
+		t.Errorf("%d events, %d documents at the end", len(p.events), strings.Count(last, big))
+	}
+	p.call("write", c, inBytes(fmt.Sprintf("u\"d\"\n{\"id\":\"d\",\"n\":4,\"x\":%q}\n", big)))
+	last = p.call("find", c, -3, `{"selector":{"n":{"$gt":0}}}`).String()
+	if len(p.events) != 1 || strings.Count(p.events[0], big) != 3 || strings.Count(last, big) != 1 {
+		t.Errorf("%d events, %d documents at the end", len(p.events), strings.Count(last, big))
+	}
+	if got := p.call("explain", c, `{"selector":{"n":4}}`).String(); !strings.Contains(got, `"index":["n","id"]`) {
+		t.Errorf("explain: %s", got)
+	}
+	if n := p.call("count", c, `{"selector":{"id":{"$regex":"^[A-D]$","$options":"i"}}}`).Int(); n != 4 {
+		t.Errorf("count by a regular expression: %d", n)
 	}
 }
 
@@ -220,7 +270,7 @@ func TestStored(t *testing.T) {
 	}
 	p.call("removeDatabase", db)
 	db, c = p.collection("indexeddb")
-	if n := p.call("count", c).Int(); n != 0 {
+	if n := p.call("count", c, "{}").Int(); n != 0 {
 		t.Errorf("a removed database has %d documents", n)
 	}
 	p.call("removeDatabase", db)
@@ -266,7 +316,7 @@ func TestNetworks(t *testing.T) {
 	var collections, networks []js.Value
 	for i := range 2 {
 		db := p.call("open", fmt.Sprintf(`{"name":"n%d","storage":"memory"}`, i))
-		collections = append(collections, p.call("addCollection", db, `{"name":"todos","primaryKey":"id"}`))
+		collections = append(collections, p.call("addCollection", db, todosOptions))
 		networks = append(networks, p.call("addNetwork"))
 	}
 	p.answer = func(kind, peer string, data []byte) (any, error) {

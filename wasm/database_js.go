@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/shoaldb/shoal/shared/collection"
+	"github.com/shoaldb/shoal/shared/finder"
+	"github.com/shoaldb/shoal/shared/query"
 	"github.com/shoaldb/shoal/shared/store"
 	"github.com/shoaldb/shoal/shared/store/memlog"
 	"github.com/shoaldb/shoal/wasm/idblog"
@@ -108,8 +110,7 @@ func (d *database) close() error {
 	}
 	var errs []error
 	for _, coll := range collections {
-		coll.stopWatch()
-		errs = append(errs, coll.Close())
+		errs = append(errs, coll.close())
 		d.core.forget(coll.number)
 	}
 	d.core.forget(d.number)
@@ -130,10 +131,36 @@ func (c *core) removeDatabase(ctx context.Context, a arguments) (any, error) {
 
 // collectionOptions is an argument of addCollection.
 type collectionOptions struct {
-	Name       string `json:"name"`
-	Version    int    `json:"version"` // of the schema
-	PrimaryKey string `json:"primaryKey"`
-	Handler    bool   `json:"handler"` // conflicts are for requestEqual and requestResolve
+	Name    string          `json:"name"`
+	Schema  json.RawMessage `json:"schema"`
+	Final   []string        `json:"final"`   // fields that no write may change
+	Handler bool            `json:"handler"` // conflicts are for requestEqual and requestResolve
+}
+
+// schema is what the core reads of a collection's schema.
+type schema struct {
+	Version uint32
+	Hash    [32]byte
+	*query.Schema
+}
+
+func parseSchema(text []byte) (*schema, error) {
+	var versioned struct {
+		Version uint32 `json:"version"`
+	}
+	s := &schema{}
+	err := json.Unmarshal(text, &versioned)
+	if err == nil {
+		s.Hash, err = collection.HashSchema(text)
+	}
+	if err == nil {
+		s.Schema, err = query.ParseSchema(text)
+	}
+	if err != nil {
+		return nil, jsbridge.TypeError(err.Error())
+	}
+	s.Version, s.Regexp = versioned.Version, compileRegexp
+	return s, nil
 }
 
 // addCollection (database, options) opens a collection and returns its number.
@@ -146,9 +173,13 @@ func (c *core) addCollection(ctx context.Context, a arguments) (any, error) {
 	if err := options(a, 1, &opts); err != nil {
 		return nil, err
 	}
-	coll := &coll{db: d, key: opts.PrimaryKey}
+	schema, err := parseSchema(opts.Schema)
+	if err != nil {
+		return nil, err
+	}
+	coll := &coll{db: d, key: schema.PrimaryPath, lives: make(map[int]func())}
 	coll.number = c.add(coll)
-	if err := coll.open(ctx, &opts); err != nil {
+	if err := coll.open(ctx, &opts, schema); err != nil {
 		c.forget(coll.number)
 		return nil, err
 	}
@@ -156,22 +187,30 @@ func (c *core) addCollection(ctx context.Context, a arguments) (any, error) {
 }
 
 // open opens the log of a collection and what is in it. Each version of a schema has a log of its own.
-func (o *coll) open(ctx context.Context, opts *collectionOptions) error {
-	log, err := o.db.logs.Log(ctx, fmt.Sprintf("%s/%d", opts.Name, opts.Version))
+func (o *coll) open(ctx context.Context, opts *collectionOptions, schema *schema) error {
+	o.log = fmt.Sprintf("%s/%d", opts.Name, schema.Version)
+	log, err := o.db.logs.Log(ctx, o.log)
 	if err != nil {
 		return err
 	}
-	copts := &collection.Options{PrimaryKey: opts.PrimaryKey}
+	copts := &collection.Options{PrimaryKey: o.key, SchemaVersion: schema.Version, SchemaHash: schema.Hash, Final: opts.Final}
 	if opts.Handler {
 		copts.Handler = conflictHandler{o}
 	}
 	if o.Collection, err = collection.Open(ctx, opts.Name, log, copts); err != nil {
 		return err
 	}
+	o.finder = finder.New(o.Collection, schema.Schema, &finder.Options{Pause: jsbridge.Yield})
 	if err := o.db.adopt(o); err != nil {
-		return errors.Join(err, o.Close())
+		return errors.Join(err, o.close())
 	}
 	return nil
+}
+
+func (o *coll) close() error {
+	o.stopWatch()
+	o.finder.Close()
+	return o.Close()
 }
 
 // adopt makes o one of the collections.

@@ -13,6 +13,7 @@ import (
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/pool"
 	"github.com/shoaldb/shoal/shared/replication"
+	"github.com/shoaldb/shoal/shared/transport"
 	"github.com/shoaldb/shoal/wasm/jsbridge"
 )
 
@@ -20,6 +21,7 @@ import (
 type replicating struct {
 	*pool.Pool
 	coll    *coll
+	topic   string
 	number  int
 	mesh    *sharedMesh
 	changed chan struct{} // capacity 1: the peers have changed
@@ -36,6 +38,12 @@ type poolOptions struct {
 	Push       *directionOptions `json:"push"`
 	Valid      bool              `json:"valid"` // each peer is for requestValid
 	RetryTime  int64             `json:"retryTime"`
+	RxDB       *rxdbOptions      `json:"rxdb"` // null: RxDB clients are left alone
+}
+
+type rxdbOptions struct {
+	Token    string `json:"token"`
+	AlwaysOn bool   `json:"alwaysOn"`
 }
 
 type directionOptions struct {
@@ -57,9 +65,12 @@ func (c *core) replicate(ctx context.Context, a arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &replicating{coll: o, mesh: mesh, changed: make(chan struct{}, 1), quit: make(chan struct{})}
+	r := &replicating{coll: o, topic: opts.Topic, mesh: mesh, changed: make(chan struct{}, 1), quit: make(chan struct{})}
 	r.number = c.add(r)
-	r.Pool, err = pool.Replicate(ctx, mesh.Mesh, o.Collection, opts.Topic, r.options(&opts))
+	poolOpts := r.options(&opts)
+	if poolOpts.RxDB, err = o.rxdb(ctx, opts.RxDB); err == nil {
+		r.Pool, err = pool.Replicate(ctx, mesh.Mesh, o.Collection, opts.Topic, poolOpts)
+	}
 	if err != nil {
 		c.forget(r.number)
 		o.db.release(mesh)
@@ -83,6 +94,18 @@ func (r *replicating) options(opts *poolOptions) *pool.Options {
 	return out
 }
 
+// rxdb opens what is known of the collection's RxDB clients, if there are to be some.
+func (o *coll) rxdb(ctx context.Context, opts *rxdbOptions) (*pool.RxDBOptions, error) {
+	if opts == nil {
+		return nil, nil
+	}
+	log, err := o.db.logs.Log(ctx, o.log+"/rxdb")
+	if err != nil {
+		return nil, fmt.Errorf("open what is known of RxDB clients: %w", err)
+	}
+	return &pool.RxDBOptions{Log: log, Token: opts.Token, AlwaysOn: opts.AlwaysOn}, nil
+}
+
 func (r *replicating) direction(opts *directionOptions, kind string) *replication.Direction {
 	if opts == nil {
 		return nil
@@ -98,10 +121,18 @@ func (r *replicating) direction(opts *directionOptions, kind string) *replicatio
 type peerID struct {
 	ID        string `json:"id"`
 	ReplicaID string `json:"replicaId,omitempty"`
+	RxDB      bool   `json:"rxdb,omitempty"`
+}
+
+func peerIDOf(p pool.Peer) peerID {
+	if p.RxDB {
+		return peerID{ID: p.ID, RxDB: true}
+	}
+	return peerID{ID: p.ID, ReplicaID: p.Replica.String()}
 }
 
 func (r *replicating) valid(ctx context.Context, p pool.Peer) (bool, error) {
-	text, err := marshal(peerID{p.ID, p.Replica.String()})
+	text, err := marshal(peerIDOf(p))
 	if err != nil {
 		return false, err
 	}
@@ -196,6 +227,18 @@ type peerState struct {
 	State    string         `json:"state"`
 	Error    string         `json:"error,omitempty"`
 	Progress *progressState `json:"progress,omitempty"`
+	Path     *pathState     `json:"path,omitempty"`
+}
+
+type pathState struct {
+	Local   string  `json:"localCandidate"`
+	Remote  string  `json:"remoteCandidate"`
+	Relayed bool    `json:"relayed"`
+	RTT     float64 `json:"roundTripTime"` // in milliseconds
+}
+
+func pathOf(s transport.Stats) pathState {
+	return pathState{s.LocalCandidate, s.RemoteCandidate, s.Relayed, float64(s.RTT.Microseconds()) / 1000}
 }
 
 type progressState struct {
@@ -210,10 +253,11 @@ func (r *replicating) states() *states {
 	server, pending := r.mesh.States()
 	s := &states{Server: serverState{State: string(server.State), Error: text(server.Err)}, Peers: []peerState{}}
 	for _, p := range r.Peers() {
-		g := p.Progress
+		g, path := p.Progress, pathOf(p.Path)
 		s.Peers = append(s.Peers, peerState{
-			peerID: peerID{p.ID, p.Replica.String()}, State: "open",
+			peerID: peerIDOf(p), State: "open",
 			Progress: &progressState{g.Pulling, g.Received, g.Remaining, g.Backlog, g.InSync},
+			Path:     &path,
 		})
 	}
 	for _, e := range pending {
@@ -299,13 +343,10 @@ func (c *core) stats(ctx context.Context, a arguments) (any, error) {
 		return nil, nil
 	}
 	return marshal(struct {
-		Local    string  `json:"localCandidate"`
-		Remote   string  `json:"remoteCandidate"`
-		Relayed  bool    `json:"relayed"`
-		RTT      float64 `json:"roundTripTime"`
-		Sent     uint64  `json:"bytesSent"`
-		Received uint64  `json:"bytesReceived"`
-	}{s.LocalCandidate, s.RemoteCandidate, s.Relayed, float64(s.RTT.Microseconds()) / 1000, s.BytesSent, s.BytesReceived})
+		pathState
+		Sent     uint64 `json:"bytesSent"`
+		Received uint64 `json:"bytesReceived"`
+	}{pathOf(s), s.BytesSent, s.BytesReceived})
 }
 
 // wake () makes all that waits for its next try try now.
@@ -325,6 +366,10 @@ type connectionOptions struct {
 	URL        string      `json:"url"`
 	ICEServers []iceServer `json:"iceServers"`
 	RelayOnly  bool        `json:"relayOnly"`
+	NoRelay    bool        `json:"noRelay"`
+	Token      string      `json:"token"`
+	AskToken   bool        `json:"askToken"` // each token is for requestToken
+	Secret     string      `json:"secret"`
 	Network    int         `json:"network"`
 }
 

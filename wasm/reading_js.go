@@ -4,56 +4,58 @@ package main
 
 import (
 	"context"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/store"
 )
 
-// reading is what a query found. As JSON, `t` is the position of the log after which it was read, `v` has the replica's number and
-// the counter of each document's version, `d` has the documents.
+// reading is documents that were read. As JSON, `t` is the position of the log after which that was, 0 where nobody asks, and the rest is as in
+// listed.
 type reading struct {
 	tail    store.Position
 	entries []*document.Entry
 }
 
-// readAll reads all documents.
-func (c *core) readAll(o *coll) string {
-	var r reading
+func (o *coll) text(r *reading) string {
+	b := append(make([]byte, 0, sizeOf(r.entries)+32), `{"t":`...)
+	b = append(strconv.AppendUint(b, uint64(r.tail), 10), ',')
+	return string(append(o.appendListed(b, r.entries), '}'))
+}
+
+func sizeOf(entries []*document.Entry) int {
+	size := 32
+	for _, e := range entries {
+		size += len(e.Body) + 12
+	}
+	return size
+}
+
+// appendListed appends documents: `v` has the replica's number and the counter of each one's version, `d` has the documents. `o` has the places of
+// those that are not the newest version any more, so that nobody takes them for it.
+func (o *coll) appendListed(b []byte, entries []*document.Entry) []byte {
+	var old []int
 	o.View(func(v collection.View) {
-		r.tail = v.Tail()
-		r.entries = make([]*document.Entry, 0, v.Len())
-		for e := range v.Since(1) {
-			if !e.Beaten && !e.Deleted {
-				r.entries = append(r.entries, e.Entry)
+		for i, e := range entries {
+			if newest, _ := v.Get(e.ID); newest != e {
+				old = append(old, i)
 			}
 		}
 	})
-	byID := func(a, b *document.Entry) int { return strings.Compare(a.ID, b.ID) }
-	if !slices.IsSortedFunc(r.entries, byID) { // they come in the order of the log, which often is it
-		slices.SortFunc(r.entries, byID)
+	b = append(b, `"o":[`...)
+	for i, place := range old {
+		b = strconv.AppendInt(separate(b, i), int64(place), 10)
 	}
-	return c.text(&r)
-}
-
-func (c *core) text(r *reading) string {
-	size := 64
-	for _, e := range r.entries {
-		size += len(e.Body) + 12
-	}
-	b := append(make([]byte, 0, size), `{"t":`...)
-	b = append(strconv.AppendUint(b, uint64(r.tail), 10), `,"v":[`...)
-	for i, e := range r.entries {
-		b = c.appendDot(b, i, e.Dot)
+	b = append(b, `],"v":[`...)
+	for i, e := range entries {
+		b = o.db.core.appendDot(b, i, e.Dot)
 	}
 	b = append(b, `],"d":[`...)
-	for i, e := range r.entries {
+	for i, e := range entries {
 		b = append(separate(b, i), e.Body...)
 	}
-	return string(append(b, `]}`...))
+	return append(b, ']')
 }
 
 // appendDot appends two numbers that stand for d, the i-th of a list; 0 and 0 for none.

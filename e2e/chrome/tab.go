@@ -3,6 +3,7 @@ package chrome
 import (
 	"context"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -142,14 +143,18 @@ func (tab *Tab) lifecycle(state page.SetWebLifecycleStateState) {
 	}
 }
 
-// Dark makes the page see a user who prefers dark colours.
-func (tab *Tab) Dark() {
+// Dark makes the page see a user who prefers dark colours, or light ones.
+func (tab *Tab) Dark(dark bool) {
 	tab.b.t.Helper()
+	value := "light"
+	if dark {
+		value = "dark"
+	}
 	_, err := chromedp.Call(tab.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}},
 	})
 	if err != nil {
-		tab.b.t.Fatalf("prefer dark colours: %v", err)
+		tab.b.t.Fatalf("prefer %s colours: %v", value, err)
 	}
 }
 
@@ -201,13 +206,28 @@ func (tab *Tab) Do(statements string) {
 	Eval[chromedp.Void](tab, "(async () => {"+statements+"\n})()")
 }
 
-// Wait blocks until an expression is true. It is looked at whenever the page has time.
+// Wait blocks until an expression is true, on this page or on one that follows it. It is looked at whenever the page has time.
 func (tab *Tab) Wait(expression string) {
 	tab.b.t.Helper()
 	ctx, cancel := context.WithTimeout(tab.ctx, patience)
 	defer cancel()
-	_, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(patience)))
-	if err != nil {
-		tab.b.t.Fatalf("wait for %s: %v", expression, err)
+	for {
+		_, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(patience)))
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil || !navigated(err) {
+			tab.b.t.Fatalf("wait for %s: %v", expression, err)
+		}
 	}
+}
+
+// navigated reports whether an error says that the page went away. Chromium has no code of its own for it.
+func navigated(err error) bool {
+	for _, text := range []string{"Cannot find context with specified id", "Inspected target navigated or closed", "Execution context was destroyed"} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
 }

@@ -43,7 +43,8 @@ var mutations = []mutation{
 	// Knowledge.
 	{"a dropped version is known", accept, "	case document.Drop:\n		a.know(e.Dot, e.Time)\n", "	case document.Drop:\n"},
 	{"all is claimed only if nothing is held back", send, "	case len(snd.pending) == 0:\n		return protocol.ClaimAll", "	case true:\n		return protocol.ClaimAll"},
-	{"own writes are claimed only if none was beaten unseen", send, "	case !snd.ownGap:\n		return protocol.ClaimOwn", "	case true:\n		return protocol.ClaimOwn"},
+	{"own writes are claimed only if none was beaten unseen", send, "	case !snd.ownGap && snd.ownHeld == 0:\n		return protocol.ClaimOwn", "	case true:\n		return protocol.ClaimOwn"},
+	{"… and none is held back", send, "!snd.ownGap && snd.ownHeld == 0", "!snd.ownGap"},
 	{"… which is noticed", send, "		snd.ownGap = true", "		snd.ownGap = false"},
 	{"nothing is claimed before the walk has ended", send, "!snd.on || !snd.walked || len", "!snd.on || len"},
 	{"… or with own writes still to be sent", send, " || len(snd.urgent) > 0 ||", " ||"},
@@ -72,7 +73,8 @@ var mutations = []mutation{
 	// The pace.
 	{"a walk ends at the end of the log", walk, "	if !full {\n		snd.end(f, v)\n	}", "	snd.end(f, v)"},
 	{"the writes of others are passed on", send, "		if mine || snd.walked {", "		if mine {"},
-	{"… after a while", send, "	if mine && !w.urgent {", "	if !w.urgent {"},
+	{"… after a while", send, "urgent := mine && p.Merges == 0", "urgent := mine || p.Merges == 0"},
+	{"… and so are merges", send, "urgent := mine && p.Merges == 0", "urgent := mine"},
 	{"… to those who have not got them", send, "	if !snd.swept {\n		snd.sweep(v)", "	if false {\n		snd.sweep(v)"},
 	{"one peer at a time is pulled from", turns, "	if t.holder != nil && t.holder != s && now.Before(t.since.Add(StallAfter)) {", "	if false {"},
 	{"knowledge is told", send, "	return !now.Before(snd.tell)", "	return false"},

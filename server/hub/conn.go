@@ -27,6 +27,8 @@ type conn struct {
 	from  *listener // while it is not known what the connection is for
 	shoal bool      // speaks shoal.v1
 
+	remote  string // the node that has the connection, "" for this one; see Remote
+	since   int64  // Unix time in ns at which the peer got this connection; set with id
 	id      string // set once, before known; anybody may read it after that
 	token   string // from the URL, for joins that have none
 	garbled bool   // its input makes no sense any more
@@ -34,6 +36,7 @@ type conn struct {
 	fresh   bool   // there is input that was not read yet
 	err     error  // why there will be no more input
 	bucket  bucket
+	relay   *bucket       // of relayed bytes; nil before the first
 	rest    []byte        // input that was read but not handled
 	parts   []byte        // what came so far of a message in several frames
 	partial bool          // there is such a message
@@ -128,7 +131,7 @@ func (c *conn) endWith(code protocol.Code, status ws.StatusCode, text string) {
 	if !c.ending.CompareAndSwap(0, c.hub.tick.Load()) {
 		return
 	}
-	c.hub.stats.cut.Add(1)
+	c.hub.stats.cutFor(reason(code))
 	c.hub.opts.Logger.Info("connection ended", "peer", c.name(), "code", code, "reason", text)
 	var b batch
 	if c.shoal {

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"time"
+
 	"github.com/gobwas/ws"
 
 	"github.com/shoaldb/shoal/shared/protocol"
@@ -27,6 +29,8 @@ func (w *worker) handle(c *conn, text []byte) verdict {
 	switch {
 	case typ == protocol.TypeSignal:
 		w.handleSignal(c)
+	case typ == protocol.TypeRelay && c.shoal:
+		w.handleRelay(c)
 	case typ == protocol.TypePing:
 		if c.shoal {
 			w.answer(c, &protocol.Message{Type: protocol.TypePong})
@@ -46,6 +50,7 @@ func (w *worker) answer(c *conn, m *protocol.Message) { c.put(ws.OpText, encode(
 
 // refuse tells a Shoal client what was not done.
 func (w *worker) refuse(c *conn, code protocol.Code, text, room, receiver string) {
+	w.hub.stats.note(reason(code))
 	if c.shoal {
 		w.answer(c, &protocol.Message{Type: protocol.TypeError, Code: code, Text: text, Room: room, ReceiverPeerID: receiver})
 	}
@@ -84,14 +89,18 @@ func (w *worker) handleJoin(c *conn) verdict {
 	if r, _ := c.room(text); r != nil && !c.shoal {
 		return waiting
 	}
-	name := string(text)
-	role := protocol.Role{RxDB: w.env.True(protocol.FieldRxDB), AlwaysOn: w.env.True(protocol.FieldAlwaysOn)}
+	e := &entry{
+		room:  string(text),
+		role:  protocol.Role{RxDB: w.env.True(protocol.FieldRxDB), AlwaysOn: w.env.True(protocol.FieldAlwaysOn)},
+		began: time.Now(),
+		grant: everything(),
+	}
 	if w.hub.opts.Authorize == nil {
-		w.enter(c, name, everything(), role)
+		w.enter(c, e)
 		return waiting
 	}
 	token, given := w.env.Text(protocol.FieldToken)
-	c.entry = &entry{room: name, token: string(token), role: role}
+	c.entry, e.token = e, string(token)
 	if !given {
 		c.entry.token = c.token
 	}
@@ -102,6 +111,7 @@ func (w *worker) handleJoin(c *conn) verdict {
 type entry struct {
 	room, token string
 	role        protocol.Role
+	began       time.Time
 	grant       Grant
 	err         error
 }
@@ -117,22 +127,27 @@ func (w *worker) decided(c *conn) {
 		w.refuse(c, protocol.CodeUnauthorized, e.err.Error(), e.room, "")
 		return
 	}
-	w.enter(c, e.room, e.grant, e.role)
+	w.enter(c, e)
 }
 
 // enter makes the client a member of a room, or tells it again who is there if it is one. That costs it in proportion to
 // those who must be told.
-func (w *worker) enter(c *conn, name string, g Grant, role protocol.Role) {
+func (w *worker) enter(c *conn, e *entry) {
+	name, g := e.room, e.grant
 	if told := c.iced.Load(); told == icedNot || told == icedSTUN && g.TURN {
 		c.tellICE(g.TURN, &w.batch)
 	}
 	if r := c.renew(name, g); r != nil {
-		w.hub.rejoin(c, r, g, role, &w.batch)
+		w.hub.rejoin(c, r, g, e.role, &w.batch)
 		return
 	}
-	size, code := w.hub.join(c, name, g, role, &w.batch)
+	size, code := w.hub.join(c, name, g, e.role, &w.batch)
 	w.charge(c, size/10)
 	switch code {
+	case "":
+		if joined := w.hub.opts.Joined; joined != nil {
+			joined(time.Since(e.began))
+		}
 	case protocol.CodeTooManyRooms:
 		w.refuse(c, code, "too many rooms on this connection", name, "")
 	case protocol.CodeRoomFull:

@@ -16,6 +16,7 @@ import (
 // refusal is an error with the HTTP status that tells it.
 type refusal struct {
 	status int
+	reason reason
 	text   string
 	err    error
 }
@@ -31,7 +32,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.start()
 		return
 	}
-	h.stats.refused.Add(1)
+	h.stats.refuse(err)
 	h.opts.Logger.Debug("connection refused", "addr", r.RemoteAddr, "err", err)
 	if ref, ok := err.(*refusal); ok {
 		if ref.status == http.StatusUpgradeRequired {
@@ -45,11 +46,11 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // accept checks and upgrades a request, and registers the connection. An error that is not a refusal has been answered.
 func (h *Hub) accept(w http.ResponseWriter, r *http.Request) (*conn, error) {
 	if !IsUpgrade(r) {
-		return nil, &refusal{http.StatusUpgradeRequired, "this is a signaling server, connect to it by WebSocket", nil}
+		return nil, &refusal{http.StatusUpgradeRequired, reasonUpgrade, "this is a signaling server, connect to it by WebSocket", nil}
 	}
 	offered := r.Header.Values("Sec-WebSocket-Protocol")
 	if len(offered) > 0 && !offers(offered, protocol.Subprotocol) {
-		return nil, &refusal{http.StatusBadRequest, "unknown subprotocol, this server speaks " + protocol.Subprotocol, nil}
+		return nil, &refusal{http.StatusBadRequest, reasonUpgrade, "unknown subprotocol, this server speaks " + protocol.Subprotocol, nil}
 	}
 	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // the zero address for sockets that have none
 	addr := h.clientAddr(ap.Addr(), r.Header.Values("X-Forwarded-For"))
@@ -119,7 +120,7 @@ func (h *Hub) originAllowed(origin string) bool {
 // check reports why a connection is not taken, as far as that can be told before the upgrade.
 func (h *Hub) check(addr netip.Addr, origin string) error {
 	if !h.originAllowed(origin) {
-		return &refusal{http.StatusForbidden, "origin not allowed: " + origin, nil}
+		return &refusal{http.StatusForbidden, reasonOrigin, "origin not allowed: " + origin, nil}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

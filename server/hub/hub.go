@@ -34,6 +34,13 @@ type Options struct {
 	// ICEServers must not block. It returns the STUN servers for a peer, and with turn the TURN servers, and for how long their
 	// credentials are good, 0 for ever; when three quarters of that are over, the peer is given new ones. Default: none.
 	ICEServers func(peer string, turn bool) ([]protocol.ICEServer, time.Duration)
+	// Joined is called with how long it took a client to get into a room, from its message on. It must not block. Default: nothing.
+	Joined func(took time.Duration)
+	// Cluster has other nodes serve the same rooms. Default: there are none.
+	Cluster Cluster
+	// NoRelay refuses to pass on what peers say to each other, for those that have no direct path. Default: whom Authorize
+	// lets may.
+	NoRelay bool
 	// ResumeKey signs resume tokens. Servers with one key, and a server before and after its restart, honour each other's.
 	// Default: random.
 	ResumeKey []byte
@@ -47,6 +54,8 @@ type Options struct {
 	MaxQueue           int           // bytes queued for one client before it is cut off; signals may fill half; default 512 KiB
 	Rate               int           // messages a second from one client, each started KiB counting as one; default 200
 	Burst              int           // messages that a client may send at once; default 4000
+	RelayRate          int           // bytes a second that are relayed for one client; default 512 KiB
+	RelayBurst         int           // bytes that a client may have relayed at once; default 4 MiB
 	MaxRooms           int           // rooms of one connection; default 64
 	MaxRoomPeers       int           // members of one room; default 1000
 	MaxConns           int           // connections; default 100,000
@@ -70,6 +79,8 @@ func (o *Options) withDefaults() Options {
 	def(&d.MaxQueue, 512<<10)
 	def(&d.Rate, 200)
 	def(&d.Burst, 4000)
+	def(&d.RelayRate, 512<<10)
+	def(&d.RelayBurst, 4<<20)
 	def(&d.MaxRooms, 64)
 	def(&d.MaxRoomPeers, 1000)
 	def(&d.MaxConns, 100_000)
@@ -140,6 +151,7 @@ func New(opts *Options) *Hub {
 		peers:   make(map[string]*conn),
 		addrs:   make(map[netip.Addr]int),
 	}
+	h.stats.init()
 	h.tick.Store(1) // so that 0 can mean never
 	h.wg.Go(h.sweep)
 	for range runtime.GOMAXPROCS(0) {
@@ -223,11 +235,11 @@ func (h *Hub) register(c *conn) error {
 func (h *Hub) admit(addr netip.Addr) error {
 	switch {
 	case h.closed:
-		return &refusal{http.StatusServiceUnavailable, "the server stops", net.ErrClosed}
+		return &refusal{http.StatusServiceUnavailable, reasonStopping, "the server stops", net.ErrClosed}
 	case len(h.conns) >= h.opts.MaxConns:
-		return &refusal{http.StatusServiceUnavailable, "the server is full", nil}
+		return &refusal{http.StatusServiceUnavailable, reasonFull, "the server is full", nil}
 	case h.addrs[addr] >= h.opts.MaxConnsPerAddress:
-		return &refusal{http.StatusTooManyRequests, "too many connections from this address", nil}
+		return &refusal{http.StatusTooManyRequests, reasonAddress, "too many connections from this address", nil}
 	}
 	return nil
 }
@@ -252,29 +264,4 @@ func (h *Hub) unregister(c *conn) {
 		h.leave(c, m.room, &b)
 	}
 	b.flush()
-}
-
-// Stats tells how a hub is used.
-type Stats struct {
-	Connections int
-	Rooms       int
-	Joins       uint64 // since the start, as all below
-	Signals     uint64 // passed on
-	Undelivered uint64 // signals to peers that were not there, or did not keep up
-	Refused     uint64 // connections not taken
-	Cut         uint64 // connections that the server ended: faults, dead sockets, readers that stopped
-	Delayed     uint64 // times that a client that sent too fast was made to wait
-}
-
-type counters struct{ joins, signals, undelivered, refused, cut, delayed atomic.Uint64 }
-
-// Stats returns the figures of this moment.
-func (h *Hub) Stats() Stats {
-	h.mu.Lock()
-	s := Stats{Connections: len(h.conns), Rooms: len(h.rooms)}
-	h.mu.Unlock()
-	s.Joins, s.Signals = h.stats.joins.Load(), h.stats.signals.Load()
-	s.Undelivered, s.Refused = h.stats.undelivered.Load(), h.stats.refused.Load()
-	s.Cut, s.Delayed = h.stats.cut.Load(), h.stats.delayed.Load()
-	return s
 }

@@ -70,13 +70,10 @@ func (l *listener) Close() error {
 func (l *listener) run() {
 	for {
 		nc, err := l.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
 		if err == nil && l.take(nc) {
 			continue
 		}
-		if !l.pass(nc, err, nil) {
+		if !l.pass(nc, err, nil) || errors.Is(err, net.ErrClosed) {
 			return
 		}
 	}
@@ -93,7 +90,7 @@ func (l *listener) take(nc net.Conn) bool {
 	case errors.Is(err, net.ErrClosed):
 		return false
 	case err != nil:
-		l.hub.stats.refused.Add(1)
+		l.hub.stats.refuse(err)
 		c.cut()
 	default:
 		go c.wait()
@@ -138,7 +135,7 @@ func socketAddr(nc net.Conn) netip.Addr {
 	return nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 }
 
-var errTooMany = errors.New("hub: too many connections that say nothing")
+var errTooMany = &refusal{reason: reasonSilent, text: "hub: too many connections that say nothing"}
 
 // settled undoes expect.
 func (h *Hub) settled(c *conn, addr netip.Addr) {

@@ -153,10 +153,16 @@ func (c *conn) putList(r *room, frame []byte, b *batch) bool {
 }
 
 // putSignal queues a signal, and reports false when the client does not keep up. Signals may fill only half of the queue, so
-// that a flood of them neither ends its receiver nor keeps it from learning who is there.
+// that a flood of them neither ends its receiver nor keeps it from learning who is there; what is relayed may fill a quarter.
 func (c *conn) putSignal(env *protocol.Envelope, b *batch) bool {
-	size := env.SignalSize()
-	o := c.begin(frameSize(size), c.hub.opts.MaxQueue/2)
+	if c.remote != "" {
+		return c.hub.opts.Cluster.Signal(c.remote, env.AppendSignal(nil))
+	}
+	size, limit := env.SignalSize(), c.hub.opts.MaxQueue/2
+	if env.Type() == protocol.TypeRelay {
+		limit /= 2
+	}
+	o := c.begin(frameSize(size), limit)
 	if o == nil {
 		return false
 	}
@@ -184,7 +190,7 @@ func (c *conn) overflow() {
 	over := c.out.closed || c.out.last
 	c.out.mu.Unlock()
 	if !over && c.ending.CompareAndSwap(0, c.hub.tick.Load()) {
-		c.hub.stats.cut.Add(1)
+		c.hub.stats.cutFor(reasonSlow)
 		c.hub.opts.Logger.Info("slow reader cut off", "peer", c.name(), "queue", c.hub.opts.MaxQueue)
 		c.cut()
 	}

@@ -58,9 +58,9 @@ func (c *conn) check(now uint32, b *batch) {
 			c.cut()
 		}
 	case stuck != 0 && now-stuck > seconds(o.WriteTimeout):
-		c.drop("does not read")
+		c.drop(reasonSlow, "does not read")
 	case quiet > seconds(o.PingInterval)+seconds(o.PingTimeout):
-		c.drop("does not answer")
+		c.drop(reasonDead, "does not answer")
 	case !c.known.Load() && silent > seconds(o.HandshakeTimeout):
 		c.end(protocol.CodeIdle, "no hello")
 	case silent > seconds(o.IdleTimeout):
@@ -71,9 +71,9 @@ func (c *conn) check(now uint32, b *batch) {
 }
 
 // drop cuts off a client that could not be told why.
-func (c *conn) drop(why string) {
+func (c *conn) drop(r reason, why string) {
 	if c.ending.CompareAndSwap(0, c.hub.tick.Load()) {
-		c.hub.stats.cut.Add(1)
+		c.hub.stats.cutFor(r)
 		c.hub.opts.Logger.Info("connection cut off", "peer", c.name(), "reason", why)
 		c.cut()
 	}

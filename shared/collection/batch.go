@@ -19,6 +19,9 @@ const (
 	WritePatch
 	WriteReplace
 	WriteRemove
+	// WriteOver writes Body, or with Deleted a tombstone that keeps Body, which may be nil then, if the document is still at Version, deleted or
+	// not; the zero Version stands for a document that there never was. Else the error matches ErrChanged. It is for content that was decided on elsewhere.
+	WriteOver
 )
 
 // Write is one change of several that are made together.
@@ -28,7 +31,8 @@ type Write struct {
 	// that key, which is then not looked at. An insert or upsert without it is looked at.
 	ID      string
 	Body    []byte       // must not change afterwards; nil for WriteRemove
-	Version document.Dot // what WriteReplace replaces
+	Version document.Dot // what WriteReplace and WriteOver replace
+	Deleted bool         // of WriteOver
 }
 
 // WriteResult is what became of a Write.
@@ -105,7 +109,7 @@ func (c *Collection) write(t *tx, w *Write) (*document.Entry, error) {
 		return nil, err
 	}
 	old := t.get(id)
-	if w.Kind >= WritePatch && (old == nil || old.Deleted) {
+	if w.Kind >= WritePatch && w.Kind != WriteOver && (old == nil || old.Deleted) {
 		return nil, ErrNotFound
 	}
 	e := document.Entry{ID: id, Body: w.Body}
@@ -124,10 +128,25 @@ func (c *Collection) write(t *tx, w *Write) (*document.Entry, error) {
 		}
 	case WriteRemove:
 		e.Body, e.Deleted = nil, true
+		return t.write(e, old), nil
+	case WriteOver:
+		if versionOf(old) != w.Version {
+			return nil, ErrChanged
+		}
+		e.Deleted = w.Deleted
+		return t.write(e, old), nil
 	default:
 		return nil, fmt.Errorf("%w: write of unknown kind %d", ErrInvalid, w.Kind)
 	}
-	return t.write(e, old), nil
+	return upsert(t, e, old)
+}
+
+// versionOf returns the version of e, zero if that is nil.
+func versionOf(e *document.Entry) document.Dot {
+	if e == nil {
+		return document.Dot{}
+	}
+	return e.Dot
 }
 
 // patched returns the body of old with the fields of patch.

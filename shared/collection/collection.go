@@ -27,9 +27,16 @@ import (
 type Options struct {
 	// PrimaryKey is the field that names a document. Default "id".
 	PrimaryKey string
+	// Final lists top-level fields that no write may change once a document has been inserted.
+	Final []string
+	// Validate is asked about the content of each document that is written here; what peers send is not shown to it. Its error
+	// refuses the write, and matches ErrInvalid then. It runs within the commit: it must not block or call the collection. Package
+	// validate makes one of a schema. Default: nothing is refused.
+	Validate func(body []byte) error
 	// Handler resolves conflicts. Default: the last write wins.
 	Handler Handler
-	// SchemaVersion and SchemaHash are told to peers; a peer with others does not replicate.
+	// SchemaVersion and SchemaHash are told to peers; a peer with others does not replicate. HashSchema makes the hash. Without one
+	// the collection replicates with any schema of that version: it is for replicas that only store what others write.
 	SchemaVersion uint32
 	SchemaHash    [32]byte
 	// FreshID takes a new replica id before the first write after Open. It is for logs in files, which people copy, clone with a
@@ -176,6 +183,9 @@ func (c *Collection) makeID(ctx context.Context) error {
 
 // Name returns the name of the collection.
 func (c *Collection) Name() string { return c.name }
+
+// PrimaryKey returns the name of the field that names a document.
+func (c *Collection) PrimaryKey() string { return c.opts.PrimaryKey }
 
 // Handler returns the conflict handler, nil for last-write-wins.
 func (c *Collection) Handler() Handler { return c.opts.Handler }

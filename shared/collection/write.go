@@ -58,11 +58,33 @@ func insert(t *tx, e document.Entry, old *document.Entry) (*document.Entry, erro
 	if old != nil && !old.Deleted {
 		return nil, ErrExists
 	}
-	return t.write(e, old), nil
+	return upsert(t, e, old)
 }
 
 func upsert(t *tx, e document.Entry, old *document.Entry) (*document.Entry, error) {
+	if err := t.c.allow(old, e.Body); err != nil {
+		return nil, err
+	}
 	return t.write(e, old), nil
+}
+
+// allow returns why body may not take the place of old, which may be nil.
+func (c *Collection) allow(old *document.Entry, body []byte) error {
+	if c.opts.Validate != nil {
+		if err := c.opts.Validate(body); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
+	if old == nil || old.Deleted {
+		return nil
+	}
+	for _, field := range c.opts.Final {
+		path := gjson.Escape(field)
+		if was, is := gjson.GetBytes(old.Body, path), gjson.GetBytes(body, path); !equalJSON([]byte(was.Raw), []byte(is.Raw)) {
+			return fmt.Errorf("%w: field %q is final and can't be changed", ErrInvalid, field)
+		}
+	}
+	return nil
 }
 
 // opBytes is how much of a bulk write goes into one op, so that others get their turn and no op keeps a page busy for long.
@@ -188,6 +210,11 @@ func (c *Collection) update(ctx context.Context, id string, size int, change fun
 		e, err := change(old)
 		if err != nil {
 			return &DocumentError{id, err}
+		}
+		if !e.Deleted {
+			if err := c.allow(old, e.Body); err != nil {
+				return &DocumentError{id, err}
+			}
 		}
 		e.ID = id
 		doc = documentOf(t.write(e, old))

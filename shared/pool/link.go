@@ -28,7 +28,9 @@ type link struct {
 
 	mu       sync.Mutex // guards the following fields
 	rng      *rand.Rand
-	over     bool // group takes nothing more
+	over     bool  // group takes nothing more
+	fault    error // that ended the connection, found here or there
+	path     transport.Stats
 	theirs   *protocol.Hello
 	control  []protocol.Frame                    // to be sent before anything else
 	last     protocol.Channel                    // the last number given
@@ -50,6 +52,9 @@ func newLink(m *Mesh, conn transport.Conn, rng *rand.Rand) *link {
 
 // run carries frames until the connection ends, and waits until all that belongs to it has ended. It closes the connection.
 func (l *link) run(ctx context.Context) error {
+	if err := l.prove(ctx); err != nil {
+		return errors.Join(err, l.conn.Close())
+	}
 	l.group, l.ctx = errgroup.WithContext(ctx)
 	l.group.Go(func() error { // keeps group open for as long as anything may be added to it
 		<-l.ctx.Done()
@@ -58,11 +63,63 @@ func (l *link) run(ctx context.Context) error {
 		l.mu.Unlock()
 		return nil
 	})
+	l.group.Go(l.watchPath)
 	l.group.Go(l.read)
 	l.group.Go(func() error { return l.write(transport.Live) })
 	l.group.Go(func() error { return l.write(transport.Bulk) })
 	err := l.group.Wait()
-	return errors.Join(err, l.conn.Close())
+	return errors.Join(l.failure(), err, l.conn.Close())
+}
+
+// It is looked at what a connection is made up of at once, after pathFirst, when the round trip time is known, and then every pathEvery.
+const (
+	pathFirst = time.Second
+	pathEvery = 10 * time.Second
+)
+
+// watchPath keeps path up to date.
+func (l *link) watchPath() error {
+	timer := time.NewTimer(pathFirst)
+	defer timer.Stop()
+	for {
+		now := l.conn.Stats(l.ctx)
+		l.mu.Lock()
+		old := l.path
+		l.path = now
+		l.mu.Unlock()
+		if now.Relayed != old.Relayed || now.LocalCandidate != old.LocalCandidate || now.RemoteCandidate != old.RemoteCandidate {
+			for _, p := range l.mesh.offered() {
+				p.changed()
+			}
+		}
+		select {
+		case <-timer.C:
+			timer.Reset(pathEvery)
+		case <-l.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (l *link) lastPath() transport.Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.path
+}
+
+// failed notes the fault that ends the connection. The first counts.
+func (l *link) failed(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault == nil {
+		l.fault = err
+	}
+}
+
+func (l *link) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fault
 }
 
 func (l *link) wake() {
@@ -145,6 +202,7 @@ func (l *link) read() error {
 		}
 		if err := l.take(lane, data); err != nil {
 			l.mesh.log.Warn("connection ends", "peer", l.conn.Peer(), "error", err)
+			l.failed(err)
 			l.tell(protocol.CloseFor(0, err))
 			return nil // the writer ends it all once that is sent
 		}
@@ -156,8 +214,11 @@ func (l *link) take(lane transport.Lane, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if h, ok := f.(*protocol.Hello); ok {
-		return l.hello(h)
+	switch f := f.(type) {
+	case *protocol.Hello:
+		return l.hello(f)
+	case *protocol.Share:
+		return protocol.Faultf(protocol.FaultSecret, "the peer wants a room secret to be proved, and this side has none")
 	}
 	if l.theirs == nil { // written by this goroutine only
 		return protocol.Faultf(protocol.FaultFrame, "%T before Hello", f)
@@ -271,6 +332,7 @@ func (l *link) closed(f *protocol.Close) error {
 	if f.Channel == 0 {
 		if err := f.Err(); err != nil {
 			l.mesh.log.Warn("peer ended the connection", "peer", l.conn.Peer(), "error", err)
+			l.failed(err)
 		}
 		return net.ErrClosed
 	}

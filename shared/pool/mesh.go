@@ -11,6 +11,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/replication"
@@ -20,6 +21,10 @@ import (
 
 // MeshOptions adjusts a Mesh. The zero value of a field is its default.
 type MeshOptions struct {
+	// Secret is what all replicas of the topics know and nobody else, the signaling server included. Peers that do not prove that they know it are
+	// told nothing and nothing is taken from them; nor can somebody sit in the middle of a connection. Who has no secret is no peer of who
+	// has one. It may be a phrase, for what crosses the wire does not help to guess it: each connection is one guess. Default: none.
+	Secret string
 	// Logger receives what happens; nil discards it.
 	Logger *slog.Logger
 	// Rand spreads waits and makes nonces. Default: seeded at random. Simulations give each mesh a seed.
@@ -29,12 +34,15 @@ type MeshOptions struct {
 // Mesh is the connections of this replica to others. All pools of a mesh share them: two replicas have one connection, whatever number of
 // topics and collections they have in common. All methods may be called concurrently.
 type Mesh struct {
-	network transport.Network
-	log     *slog.Logger
-	wake    func()
-	cancel  context.CancelCauseFunc
-	wg      sync.WaitGroup // the accept loop and the links
-	joins   sync.Mutex     // held while pools come and go, over calls of the network; taken before mu, which no such call is made under
+	network  transport.Network
+	signaler *signaler // nil where the network has none
+	log      *slog.Logger
+	secret   []byte
+	wake     func()
+	avoid    func(peer string, d time.Duration) // makes no connection to peer for some time
+	cancel   context.CancelCauseFunc
+	wg       sync.WaitGroup // the accept loop and the links
+	joins    sync.Mutex     // held while pools come and go, over calls of the network; taken before mu, which no such call is made under
 
 	mu     sync.Mutex // guards the following fields
 	rng    *rand.Rand
@@ -46,6 +54,7 @@ type Mesh struct {
 
 	signaling transport.Event            // the last about the way to the signaling server
 	pending   map[string]transport.Event // the last of each peer that is not connected
+	unproved  map[string]int             // how often each peer did not prove the secret
 }
 
 // NewMesh makes a mesh on network, which it owns from then on, and takes connections until Close.
@@ -60,13 +69,16 @@ func newMesh(opts *MeshOptions) *Mesh {
 		opts = &MeshOptions{}
 	}
 	m := &Mesh{
-		log:     opts.Logger,
-		rng:     opts.Rand,
-		wake:    func() {},
-		links:   make(map[*link]struct{}),
-		topics:  make(map[string]int),
-		turns:   make(map[*collection.Collection]*replication.Turns),
-		pending: make(map[string]transport.Event),
+		log:      opts.Logger,
+		rng:      opts.Rand,
+		secret:   []byte(opts.Secret),
+		wake:     func() {},
+		avoid:    func(string, time.Duration) {},
+		links:    make(map[*link]struct{}),
+		topics:   make(map[string]int),
+		turns:    make(map[*collection.Collection]*replication.Turns),
+		pending:  make(map[string]transport.Event),
+		unproved: make(map[string]int),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
@@ -79,13 +91,25 @@ func newMesh(opts *MeshOptions) *Mesh {
 
 func (m *Mesh) start(network transport.Network) {
 	m.network = network
+	if n, ok := network.(interface {
+		Avoid(peer string, d time.Duration)
+	}); ok {
+		m.avoid = n.Avoid
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	m.cancel = cancel
 	m.wg.Go(func() { m.accept(ctx) })
 }
 
 // Wake tells that the network may be there again, or the page is visible again: what waits for its next try tries now. It does not block.
-func (m *Mesh) Wake() { m.wake() }
+func (m *Mesh) Wake() {
+	m.wake()
+	for _, p := range m.offered() {
+		if p.bridge != nil {
+			p.bridge.push(hurry{})
+		}
+	}
+}
 
 // observe takes what the network tells of itself.
 func (m *Mesh) observe(e transport.Event) {
@@ -165,6 +189,7 @@ func (m *Mesh) serve(ctx context.Context, conn transport.Conn) {
 	m.mu.Lock()
 	delete(m.links, l)
 	m.mu.Unlock()
+	m.ended(conn.Peer(), err)
 }
 
 // add makes p one of the pools, and offers its collection on all links.
@@ -175,8 +200,15 @@ func (m *Mesh) add(p *Pool) error {
 	if err != nil {
 		return err
 	}
+	if p.bridge != nil {
+		p.bridge.start()
+		m.signaler.setBridge(p.topic, p.bridge)
+	}
 	if first {
 		if err := m.network.Join(p.topic); err != nil {
+			if p.bridge != nil {
+				m.signaler.setBridge(p.topic, nil)
+			}
 			return fmt.Errorf("join topic %q: %w", p.topic, err)
 		}
 	}
@@ -205,6 +237,9 @@ func (m *Mesh) admit(p *Pool) (first bool, err error) {
 		if o.topic == p.topic && o.coll == p.coll {
 			return false, fmt.Errorf("collection %q is replicated in topic %q already", p.coll.Name(), p.topic)
 		}
+		if o.topic == p.topic && o.bridge != nil && p.bridge != nil {
+			return false, fmt.Errorf("RxDB clients of topic %q replicate collection %q already: one topic serves one collection of theirs", p.topic, o.coll.Name())
+		}
 	}
 	return m.topics[p.topic] == 0, nil
 }
@@ -213,7 +248,11 @@ func (m *Mesh) admit(p *Pool) (first bool, err error) {
 func (m *Mesh) remove(p *Pool) {
 	m.joins.Lock()
 	defer m.joins.Unlock()
-	if last := m.forget(p); !last {
+	last, ok := m.forget(p)
+	if ok && p.bridge != nil {
+		m.signaler.setBridge(p.topic, nil)
+	}
+	if !last {
 		return
 	}
 	if err := m.network.Leave(p.topic); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -221,13 +260,13 @@ func (m *Mesh) remove(p *Pool) {
 	}
 }
 
-// forget returns whether p was the last of its topic.
-func (m *Mesh) forget(p *Pool) (last bool) {
+// forget returns whether p was the last of its topic, and whether it was there.
+func (m *Mesh) forget(p *Pool) (last, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	i := slices.Index(m.pools, p)
 	if i < 0 {
-		return false
+		return false, false
 	}
 	m.pools = slices.Delete(m.pools, i, i+1)
 	for l := range m.links {
@@ -237,10 +276,10 @@ func (m *Mesh) forget(p *Pool) (last bool) {
 		delete(m.turns, p.coll)
 	}
 	if m.topics[p.topic]--; m.topics[p.topic] > 0 {
-		return false
+		return false, true
 	}
 	delete(m.topics, p.topic)
-	return true
+	return true, true
 }
 
 // offered returns the pools that there are.

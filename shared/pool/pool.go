@@ -36,6 +36,9 @@ type Options struct {
 	Valid func(ctx context.Context, peer Peer) (bool, error)
 	// RetryTime is how long to wait after a session failed before it is tried again. Default: 5 seconds.
 	RetryTime time.Duration
+	// RxDB makes the pool replicate with the RxDB clients of the topic as well, in RxDB's own protocol. The mesh must be one of Connect. Default: it does
+	// not.
+	RxDB *RxDBOptions
 	// OnEvent is told what happens. It must not block, and must not call the pool. Default: nobody is told.
 	OnEvent func(Event)
 }
@@ -78,8 +81,10 @@ func (Clashed) event()      {}
 // Peer is another replica of the topic.
 type Peer struct {
 	ID       string               // under which the network knows it
-	Replica  document.ReplicaID   // of its copy of the collection
+	Replica  document.ReplicaID   // of its copy of the collection; zero for RxDB clients
+	RxDB     bool                 // an RxDB client
 	Progress replication.Progress // zero in what Options.Valid is given
+	Path     transport.Stats      // some seconds old at most; Pool.Stats has it fresh
 }
 
 // Pool is the replication of one collection in one topic. It goes on until Cancel. All methods may be called concurrently.
@@ -91,6 +96,7 @@ type Pool struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	turns  *replication.Turns
+	bridge *bridge // nil without Options.RxDB
 
 	mu       sync.Mutex     // guards the following fields
 	channels []*channel     // with a session
@@ -105,6 +111,14 @@ var errRefused = errors.New("the application refused the peer")
 // Replicate begins to replicate coll with all others that replicate a collection of that name in topic. It returns at once; peers come when
 // they come. Cancelling ctx afterwards has no effect. The collection must stay open until the pool is cancelled.
 func Replicate(ctx context.Context, mesh *Mesh, coll *collection.Collection, topic string, opts *Options) (*Pool, error) {
+	p, err := replicate(ctx, mesh, coll, topic, opts)
+	if err != nil && opts != nil && opts.RxDB != nil && opts.RxDB.Log != nil {
+		err = errors.Join(err, opts.RxDB.Log.Close()) // again, it does nothing
+	}
+	return p, err
+}
+
+func replicate(ctx context.Context, mesh *Mesh, coll *collection.Collection, topic string, opts *Options) (*Pool, error) {
 	if n := len([]rune(topic)); n < minTopic || n > maxTopic {
 		return nil, fmt.Errorf("topic %q has %d characters, must have %d to %d", topic, n, minTopic, maxTopic)
 	}
@@ -113,10 +127,30 @@ func Replicate(ctx context.Context, mesh *Mesh, coll *collection.Collection, top
 	}
 	p := &Pool{mesh: mesh, coll: coll, topic: topic, opts: opts.withDefaults(), change: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	if err := p.bridgeTo(ctx, mesh); err != nil {
+		return nil, fmt.Errorf("replicate with RxDB clients: %w", err)
+	}
 	if err := mesh.add(p); err != nil {
+		if p.bridge != nil {
+			err = errors.Join(err, p.bridge.close())
+		}
 		return nil, fmt.Errorf("replicate: %w", err)
 	}
 	return p, nil
+}
+
+// bridgeTo prepares for RxDB clients if there are to be some.
+func (p *Pool) bridgeTo(ctx context.Context, mesh *Mesh) (err error) {
+	switch {
+	case p.opts.RxDB == nil:
+		return nil
+	case len(mesh.secret) > 0:
+		return errors.New("they cannot prove a room secret; use a mesh without one")
+	case mesh.signaler == nil:
+		return errors.New("the mesh has connections of another kind than WebRTC; use Connect")
+	}
+	p.bridge, err = newBridge(ctx, p, mesh.signaler)
+	return err
 }
 
 // Topic returns the topic.
@@ -135,6 +169,11 @@ func (p *Pool) Cancel() {
 	}
 	p.mu.Unlock()
 	p.wg.Wait()
+	if p.bridge != nil {
+		if err := p.bridge.close(); err != nil {
+			p.mesh.log.Error("close what is known of RxDB clients", "error", err)
+		}
+	}
 }
 
 // Peers returns the peers with which a session runs, sorted by ID.
@@ -145,10 +184,13 @@ func (p *Pool) Peers() []Peer {
 	var peers []Peer
 	for _, c := range channels {
 		if s := c.current(); s != nil {
-			peers = append(peers, Peer{ID: c.link.conn.Peer(), Replica: s.Remote(), Progress: s.Progress()})
+			peers = append(peers, Peer{ID: c.link.conn.Peer(), Replica: s.Remote(), Progress: s.Progress(), Path: c.link.lastPath()})
 		}
 	}
-	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Compare(a.ID, b.ID) })
+	if p.bridge != nil {
+		peers = append(peers, p.bridge.peers()...)
+	}
+	slices.SortFunc(peers, comparePeers)
 	return peers
 }
 
@@ -161,6 +203,11 @@ func (p *Pool) Stats(ctx context.Context, peer string) (transport.Stats, bool) {
 		conn = p.channels[i].link.conn
 	}
 	p.mu.Unlock()
+	if conn == nil && p.bridge != nil {
+		if c := p.bridge.peer(peer); c != nil {
+			return c.Stats(ctx), true
+		}
+	}
 	if conn == nil {
 		return transport.Stats{}, false
 	}
@@ -237,7 +284,7 @@ func (p *Pool) changed() {
 
 // admit decides whether a session with a peer may begin.
 func (p *Pool) admit(ctx context.Context, c *channel, theirs *protocol.Open) error {
-	if theirs.SchemaVersion != c.own.SchemaVersion || theirs.SchemaHash != c.own.SchemaHash {
+	if !sameSchema(c.own, theirs) {
 		return protocol.Faultf(protocol.FaultSchema, "collection %q has schema version %d (%x) on one side and %d (%x) on the other",
 			p.coll.Name(), c.own.SchemaVersion, c.own.SchemaHash[:4], theirs.SchemaVersion, theirs.SchemaHash[:4])
 	}
@@ -252,6 +299,12 @@ func (p *Pool) admit(ctx context.Context, c *channel, theirs *protocol.Open) err
 		return errRefused
 	}
 	return nil
+}
+
+// sameSchema reports whether two sides may exchange documents. A side without a hash takes documents of any schema of that version.
+func sameSchema(a, b *protocol.Open) bool {
+	none := [32]byte{}
+	return a.SchemaVersion == b.SchemaVersion && (a.SchemaHash == b.SchemaHash || a.SchemaHash == none || b.SchemaHash == none)
 }
 
 // begin notes a goroutine of the pool. It returns false if the pool was cancelled.

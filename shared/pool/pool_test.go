@@ -26,6 +26,8 @@ type replica struct {
 	mesh *Mesh
 	pool *Pool
 
+	secret string // of the mesh
+
 	mu     sync.Mutex // guards the following field
 	events []Event
 }
@@ -79,7 +81,7 @@ func (r *replica) start(t *testing.T, n *memnet.Net, id string, copts *collectio
 		defer r.mu.Unlock()
 		r.events = append(r.events, e)
 	}
-	r.mesh = NewMesh(n.Peer(id), &MeshOptions{Rand: rand.New(rand.NewPCG(1, uint64(id[0])))})
+	r.mesh = NewMesh(n.Peer(id), &MeshOptions{Rand: rand.New(rand.NewPCG(1, uint64(id[0]))), Secret: r.secret})
 	if r.pool, err = Replicate(t.Context(), r.mesh, r.coll, topic, &po); err != nil {
 		t.Fatal(err)
 	}

@@ -254,6 +254,8 @@ func typeOf(b []byte) Type {
 	switch string(b) {
 	case "signal":
 		return TypeSignal
+	case "relay":
+		return TypeRelay
 	case "ping":
 		return TypePing
 	case "join":
@@ -280,13 +282,13 @@ func typeOf(b []byte) Type {
 	return ""
 }
 
-// AppendSignal appends the scanned signal message as one that every reader understands alike: the bytes themselves where
-// Plain, else the keys of a signal message, each once.
+// AppendSignal appends the scanned signal or relay message as one that every reader understands alike: the bytes themselves where
+// Plain, else the keys of such a message, each once.
 func (e *Envelope) AppendSignal(dst []byte) []byte {
 	if e.plain {
 		return append(dst, e.data...)
 	}
-	dst = append(dst, `{"type":"signal"`...)
+	dst = append(append(append(dst, `{"type":"`...), e.typ...), '"')
 	for _, f := range []Field{FieldRoom, FieldSender, FieldReceiver, FieldData, FieldConnectionID} {
 		if e.Has(f) {
 			dst = append(dst, `,"`...)
@@ -303,7 +305,7 @@ func (e *Envelope) SignalSize() int {
 	if e.plain {
 		return len(e.data)
 	}
-	n := len(`{"type":"signal"}`)
+	n := len(`{"type":""}`) + len(e.typ)
 	for _, f := range []Field{FieldRoom, FieldSender, FieldReceiver, FieldData, FieldConnectionID} {
 		if e.Has(f) {
 			n += len(`,"":`) + len(f.String()) + len(e.Raw(f))

@@ -80,6 +80,10 @@ func TestAppendSignal(t *testing.T) {
 			`{"type":"signal","room":"r","senderPeerId":"me","receiverPeerId":"you","data":{"a":"\n"}}`,
 		},
 		{
+			`{"type":"relay","room":"r","data":"AA==","ROOM":"s","connectionId":"c"}`,
+			`{"type":"relay","room":"r","data":"AA==","connectionId":"c"}`,
+		},
+		{
 			`{"senderPeerId":"evil","type":"signal","senderPeerId":"me","connectionId":"c"}`,
 			`{"type":"signal","senderPeerId":"me","connectionId":"c"}`,
 		},

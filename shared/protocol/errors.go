@@ -21,6 +21,9 @@ const (
 	CodeNotInRoom    Code = "not_in_room"
 	CodeUnknownPeer  Code = "unknown_peer"
 	CodePeerBusy     Code = "peer_busy"
+	CodeRelayDenied  Code = "relay_denied" // the server does not relay, or not for this client, or not to that peer
+	CodeRelayLimit   Code = "relay_limit"  // more than the server relays for a client in that time
+	CodeRelayBusy    Code = "relay_busy"   // the receiver does not keep up
 	CodeInternal     Code = "internal"
 )
 
@@ -40,6 +43,9 @@ var (
 	ErrNotInRoom    = errors.New("signaling: not in the room")
 	ErrUnknownPeer  = errors.New("signaling: no such peer in the room")
 	ErrPeerBusy     = errors.New("signaling: peer does not keep up")
+	ErrRelayDenied  = errors.New("signaling: server does not relay")
+	ErrRelayLimit   = errors.New("signaling: more than the server relays at once")
+	ErrRelayBusy    = errors.New("signaling: peer does not keep up with what is relayed")
 	ErrInternal     = errors.New("signaling: internal error")
 )
 
@@ -74,6 +80,12 @@ func (c Code) Err() error {
 		return ErrUnknownPeer
 	case CodePeerBusy:
 		return ErrPeerBusy
+	case CodeRelayDenied:
+		return ErrRelayDenied
+	case CodeRelayLimit:
+		return ErrRelayLimit
+	case CodeRelayBusy:
+		return ErrRelayBusy
 	case CodeInternal:
 		return ErrInternal
 	}
@@ -84,7 +96,8 @@ func (c Code) Err() error {
 func Codes() []Code {
 	return []Code{
 		CodeBadMessage, CodeTooBig, CodeSpoofed, CodeReplaced, CodeIdle, CodeGoingAway, CodeBadRoom, CodeUnauthorized,
-		CodeExpired, CodeRoomFull, CodeTooManyRooms, CodeNotInRoom, CodeUnknownPeer, CodePeerBusy, CodeInternal,
+		CodeExpired, CodeRoomFull, CodeTooManyRooms, CodeNotInRoom, CodeUnknownPeer, CodePeerBusy,
+		CodeRelayDenied, CodeRelayLimit, CodeRelayBusy, CodeInternal,
 	}
 }
 

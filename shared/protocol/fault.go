@@ -21,6 +21,7 @@ const (
 	FaultLimit     Fault = "limit"     // more of something than is allowed
 	FaultRefused   Fault = "refused"   // the application does not want this peer
 	FaultStorage   Fault = "storage"   // could not be stored, which is no fault of the receiver
+	FaultSecret    Fault = "secret"    // one side has a room secret that the other did not prove
 	FaultCancelled Fault = "cancelled" // the pool was cancelled
 )
 

@@ -30,7 +30,7 @@ const (
 // ErrFrame tells that bytes are no frame.
 var ErrFrame = errors.New("protocol: malformed frame")
 
-// Frame is one message between two replicas: one of Hello, Open, Pull, Changes, Close.
+// Frame is one message between two replicas: one of Share, Confirm, Hello, Open, Pull, Changes, Close.
 type Frame interface {
 	// AppendTo appends the encoding to b.
 	AppendTo(b []byte) []byte
@@ -48,9 +48,22 @@ const (
 	typePull    = 3
 	typeChanges = 4
 	typeClose   = 5
+	typeShare   = 6
+	typeConfirm = 7
 )
 
-// Hello is the first frame of each side.
+// Share is the first frame of a side that wants the room secret to be proved: its share of a run of CPace. Until the other side
+// has proved that it knows the secret, Share, Confirm and Close are all that it sends, and all that it takes.
+type Share struct {
+	Point [32]byte
+}
+
+// Confirm proves that its sender knows the secret and has the same connection: the tag that goes with its share.
+type Confirm struct {
+	Tag [64]byte
+}
+
+// Hello is the first frame of each side, or the first after the proof of the secret.
 type Hello struct {
 	MinVersion, MaxVersion uint32
 	Nonce                  [16]byte // random, for the proofs in Open
@@ -128,6 +141,10 @@ func Decode(b []byte) (Frame, error) {
 		f = &Changes{}
 	case typeClose:
 		f = &Close{}
+	case typeShare:
+		f = &Share{}
+	case typeConfirm:
+		f = &Confirm{}
 	default:
 		return nil, fmt.Errorf("%w: unknown type %d", ErrFrame, b[0])
 	}
@@ -141,6 +158,16 @@ func Decode(b []byte) (Frame, error) {
 	}
 	return f, nil
 }
+
+// AppendTo implements Frame.
+func (f *Share) AppendTo(b []byte) []byte { return append(append(b, typeShare), f.Point[:]...) }
+
+func (f *Share) decode(r *frameReader) { copy(f.Point[:], r.take(len(f.Point))) }
+
+// AppendTo implements Frame.
+func (f *Confirm) AppendTo(b []byte) []byte { return append(append(b, typeConfirm), f.Tag[:]...) }
+
+func (f *Confirm) decode(r *frameReader) { copy(f.Tag[:], r.take(len(f.Tag))) }
 
 // AppendTo implements Frame.
 func (f *Hello) AppendTo(b []byte) []byte {

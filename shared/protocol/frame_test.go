@@ -20,13 +20,22 @@ func replica(b byte) (r document.ReplicaID) {
 	return r
 }
 
+func replica32(b byte) (p [32]byte) {
+	for i := range p {
+		p[i] = b
+	}
+	return p
+}
+
 // goldenFrames has a frame of each kind with all fields set, and of those with options one without.
 func goldenFrames() map[string]Frame {
 	known := &document.Knowledge{}
 	known.AddUpTo(replica(0xaa), 300)
 	known.Add(document.Dot{Replica: replica(0xbb), Counter: 7}, 1<<56+9)
 	return map[string]Frame{
-		"hello": &Hello{MinVersion: 1, MaxVersion: 3, Nonce: [16]byte(replica(0x11))},
+		"share":   &Share{Point: replica32(0x33)},
+		"confirm": &Confirm{Tag: [64]byte{1, 2, 3, 63: 0xff}},
+		"hello":   &Hello{MinVersion: 1, MaxVersion: 3, Nonce: [16]byte(replica(0x11))},
 		"open": &Open{
 			Channel: 1, Proof: OpenProof("my-users-pool", "todos", [16]byte(replica(0x11)), [16]byte(replica(0x22))),
 			Collection: "todos", Replica: replica(0xaa), SchemaVersion: 2, SchemaHash: [32]byte{1, 2, 3},

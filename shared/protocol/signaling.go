@@ -35,6 +35,7 @@ const (
 	TypePeerJoined Type = "peerJoined" // server
 	TypePeerLeft   Type = "peerLeft"   // server
 	TypeSignal     Type = "signal"     // both ways, both
+	TypeRelay      Type = "relay"      // both ways: a piece of a connection that goes through the server
 	TypeICE        Type = "ice"        // server: ICE servers to use from now on
 	TypePing       Type = "ping"       // client, both
 	TypePong       Type = "pong"       // server

@@ -39,6 +39,8 @@ func golden() map[string]protocol.Message {
 		"peer-left":     {Type: protocol.TypePeerLeft, Room: room, PeerID: you},
 		"signal":        {Type: protocol.TypeSignal, Room: room, SenderPeerID: me, ReceiverPeerID: you, Data: offer},
 		"ice":           {Type: protocol.TypeICE, ICEServers: []protocol.ICEServer{{URLs: []string{"turn:example.com:3478?transport=udp"}, Username: "1760000000:" + me, Credential: "c2VjcmV0"}}, TTL: 3600},
+		"relay":         {Type: protocol.TypeRelay, Room: room, SenderPeerID: me, ReceiverPeerID: you, Data: json.RawMessage(`"AwABAgM="`)},
+		"error-relay":   {Type: protocol.TypeError, Code: protocol.CodeRelayLimit, Text: "not relayed", Room: room, ReceiverPeerID: you},
 		"ping":          {Type: protocol.TypePing},
 		"pong":          {Type: protocol.TypePong},
 		"error":         {Type: protocol.TypeError, Code: protocol.CodeUnknownPeer, Text: "signal not delivered", Room: room, ReceiverPeerID: you},

@@ -5,15 +5,14 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/shoaldb/shoal/shared/document"
 	"github.com/tidwall/btree"
 )
 
 // Doc is one version of a document as its owner holds it. Indexes and results point to it, so neither the Doc nor its body may
-// change: a new version is a new Doc.
-type Doc struct {
-	ID   string // the primary key
-	Body []byte // one JSON object, with the primary key in its field
-}
+// change: a new version is a new Doc. Only ID, the primary key, and Body, one JSON object with the primary key in its field,
+// are looked at. It is the collection's own type so that indexes need nothing of their own for each document.
+type Doc = document.Entry
 
 // Change is what happened to one document: Old is nil for one that is new, New for one that is gone.
 type Change struct{ Old, New *Doc }

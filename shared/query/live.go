@@ -41,10 +41,48 @@ func (l *Live) spare() int { return min(max(l.q.limit, 16), 256) }
 
 // Live runs q and returns its result for keeping.
 func (x *Indexes) Live(q *Query) *Live {
-	l := &Live{q: q, indexes: x, source: source{slots: make([]value, len(q.fields))}}
-	l.fetch()
-	return l
+	s := x.StartLive(q)
+	s.Step(math.MaxInt)
+	return s.Live()
 }
+
+// StartLive does what Live does in steps, for a caller that may not be away for long. The result is that of the moment of
+// StartLive: where the indexes are updated between steps, the Live that comes out has to take over the same changes.
+func (x *Indexes) StartLive(q *Query) *LiveStart {
+	l := &Live{q: q, indexes: x, source: source{slots: make([]value, len(q.fields))}}
+	return l.start(func(p *Plan) *Run { return p.Start() })
+}
+
+// LiveStart is a Live in the making.
+type LiveStart struct {
+	live *Live
+	most int // documents to hold; -1: all
+	run  *Run
+	over bool // run is
+	next int  // of its documents
+}
+
+// Step looks at n more candidates, or takes n more documents into the result, and reports whether there are more.
+func (s *LiveStart) Step(n int) (more bool) {
+	if !s.over {
+		if s.over = !s.run.Step(n); !s.over || n < math.MaxInt {
+			return true
+		}
+	}
+	docs := s.run.Docs()
+	for ; s.next < len(docs) && n > 0; n-- {
+		s.live.hold(docs[s.next])
+		s.next++
+	}
+	if s.next < len(docs) {
+		return true
+	}
+	s.live.setBound(s.most < 0 || len(docs) < s.most)
+	return false
+}
+
+// Live returns the result, once the last step is done.
+func (s *LiveStart) Live() *Live { return s.live }
 
 // Len returns the number of documents in the result.
 func (l *Live) Len() int {
@@ -74,19 +112,23 @@ func (l *Live) ends() (lo, hi int) {
 }
 
 // fetch runs the query for all documents that are to be held.
-func (l *Live) fetch() {
-	most := -1
+func (l *Live) fetch() { l.start(func(p *Plan) *Run { return p.run(p.way.index) }).Step(math.MaxInt) }
+
+func (l *Live) start(run func(p *Plan) *Run) *LiveStart {
+	s := &LiveStart{live: l, most: -1}
 	if _, hi := l.ends(); l.q.limit >= 0 {
-		most = hi + l.spare()
+		s.most = hi + l.spare()
 	}
-	docs := l.indexes.Plan(l.q.WithWindow(0, most)).Find()
 	l.held.Clear()
-	for _, d := range docs {
-		load(d.Body, l.q.fields, l.source.slots)
-		l.buf = l.q.appendSortKey(l.buf[:0], d.ID, l.source.slots)
-		l.held.Load(string(l.buf), d)
-	}
-	l.setBound(most < 0 || len(docs) < most)
+	s.run = run(l.indexes.Plan(l.q.WithWindow(0, s.most)))
+	return s
+}
+
+// hold takes the next document of the query's order in.
+func (l *Live) hold(d *Doc) {
+	load(d.Body, l.q.fields, l.source.slots)
+	l.buf = l.q.appendSortKey(l.buf[:0], d.ID, l.source.slots)
+	l.held.Load(string(l.buf), d)
 }
 
 func (l *Live) setBound(all bool) {

@@ -17,16 +17,9 @@ func (p *Plan) Find() []*Doc {
 // limit. Where the bounds settle the selector it looks at no document that the index can order.
 func (p *Plan) Count() int {
 	r := p.run(p.way.index)
-	r.counting = true
-	if len(p.way.residual) > 0 {
-		r.Step(math.MaxInt)
-		return r.n
-	}
-	n := len(r.odd)
-	for _, of := range p.way.ranges {
-		n += p.way.index.size(of)
-	}
-	return n
+	r.count()
+	r.Step(math.MaxInt)
+	return r.n
 }
 
 // Start begins to answer the query in steps, for a caller that may not be away for long. The answer is that of the moment of
@@ -36,7 +29,7 @@ func (p *Plan) Start() *Run { return p.run(p.way.index.snapshot()) }
 // StartCount begins to count in steps.
 func (p *Plan) StartCount() *Run {
 	r := p.Start()
-	r.counting = true
+	r.count()
 	return r
 }
 
@@ -65,6 +58,18 @@ func (p *Plan) run(ix *index) *Run {
 		r.group.most = p.q.skip + p.q.limit
 	}
 	return r
+}
+
+// count makes a count of the run. It is over at once where the bounds settle the selector.
+func (r *Run) count() {
+	r.counting = true
+	if len(r.plan.way.residual) > 0 {
+		return
+	}
+	for _, of := range r.plan.way.ranges {
+		r.n += r.index.size(of)
+	}
+	r.next = len(r.plan.way.ranges)
 }
 
 // Docs returns the documents found so far, in the query's order, within its skip and limit.

@@ -23,8 +23,9 @@ type sender struct {
 
 	cursor  store.Position // entries before it were looked at
 	pending map[string]*pending
-	urgent  []string // keys of pending, own writes, in log order
+	urgent  []string // keys of pending, what users of this replica wrote, in log order
 	later   []held   // keys of pending, by time
+	ownHeld int      // of pending, with an own write in it
 	swept   bool     // pending has nothing that told covers
 
 	walk   *walk // under way
@@ -38,6 +39,7 @@ type sender struct {
 // pending is a document whose current version is still to be sent on the live lane.
 type pending struct {
 	writes []protocol.Beaten // the versions since the last that was sent
+	own    bool              // some of them are own writes
 	urgent bool
 }
 
@@ -140,6 +142,7 @@ func (snd *sender) examine(v collection.View, now time.Time) {
 
 // note makes an entry, which may be beaten by now, pending.
 func (snd *sender) note(p collection.Placed, mine bool, due time.Time) {
+	urgent := mine && p.Merges == 0 // others resolve the same conflict, and mostly alike
 	w := snd.pending[p.ID]
 	if w == nil {
 		if !p.Beaten && snd.told.Covers(p.Dot) {
@@ -147,13 +150,17 @@ func (snd *sender) note(p collection.Placed, mine bool, due time.Time) {
 		}
 		w = &pending{}
 		snd.pending[p.ID] = w
-		if !mine {
+		if !urgent {
 			snd.later = append(snd.later, held{due, p.ID})
 		}
 	}
 	w.writes = append(w.writes, protocol.Beaten{Dot: p.Dot, Time: p.Time})
 	snd.swept = false
-	if mine && !w.urgent {
+	if mine && !w.own {
+		w.own = true
+		snd.ownHeld++
+	}
+	if urgent && !w.urgent {
 		w.urgent = true
 		snd.urgent = append(snd.urgent, p.ID)
 	}
@@ -163,7 +170,7 @@ func (snd *sender) note(p collection.Placed, mine bool, due time.Time) {
 func (snd *sender) sweep(v collection.View) {
 	for id := range snd.pending {
 		if e, _ := v.Get(id); snd.told.Covers(e.Dot) {
-			delete(snd.pending, id)
+			snd.done(id)
 		}
 	}
 	snd.swept = true
@@ -193,8 +200,16 @@ func (snd *sender) offer(b *batch, v collection.View, id string) bool {
 	}
 	v.Sent(id)
 	b.beaten(w.writes, e.Dot, snd.told)
-	delete(snd.pending, id)
+	snd.done(id)
 	return true
+}
+
+// done takes a document out of pending, if it is there.
+func (snd *sender) done(id string) {
+	if w := snd.pending[id]; w != nil && w.own {
+		snd.ownHeld--
+	}
+	delete(snd.pending, id)
 }
 
 // claim returns what may be claimed with a live frame that has all that is to be sent now.
@@ -204,7 +219,7 @@ func (snd *sender) claim(v collection.View) protocol.Claim {
 		return protocol.ClaimNone
 	case len(snd.pending) == 0:
 		return protocol.ClaimAll
-	case !snd.ownGap:
+	case !snd.ownGap && snd.ownHeld == 0:
 		return protocol.ClaimOwn
 	}
 	return protocol.ClaimNone

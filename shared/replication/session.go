@@ -18,8 +18,8 @@ const (
 	TellAfter = 30 * time.Millisecond
 	// TellAfterBulk is the same while a first sync changes it all the time.
 	TellAfterBulk = 150 * time.Millisecond
-	// ForwardAfter is how long the write of a third replica is held back at least, and ForwardSpread how much longer at
-	// most: time for the receiver to get it from elsewhere, and to tell.
+	// ForwardAfter is how long the write of a third replica, or the outcome of a conflict, is held back at least, and ForwardSpread how
+	// much longer at most: time for the receiver to get it from elsewhere, or to come to the same, and to tell.
 	ForwardAfter  = 200 * time.Millisecond
 	ForwardSpread = 200 * time.Millisecond
 )

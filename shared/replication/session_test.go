@@ -32,6 +32,7 @@ type script struct {
 
 type scriptOptions struct {
 	latency    time.Duration
+	reopened   bool // with Options.FreshID
 	pull, push *Direction
 	remote     protocol.Open // Pulls and Pushes count
 }
@@ -44,18 +45,29 @@ func full() scriptOptions {
 func newScript(t *testing.T, o scriptOptions) *script {
 	t.Helper()
 	x := &script{t: t, remote: document.ReplicaID{9}, known: &document.Knowledge{}, now: time.Now()}
-	log, err := memlog.New(&memlog.Options{Latency: o.latency}).Open(nil).Log(t.Context(), "todos")
-	if err != nil {
-		t.Fatal(err)
+	disk := memlog.New(&memlog.Options{Latency: o.latency})
+	open := func(opts *collection.Options) *collection.Collection {
+		log, err := disk.Open(nil).Log(t.Context(), "todos")
+		if err != nil {
+			t.Fatal(err)
+		}
+		coll, err := collection.Open(t.Context(), "todos", log, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return coll
 	}
-	if x.coll, err = collection.Open(t.Context(), "todos", log, nil); err != nil {
-		t.Fatal(err)
+	x.coll = open(nil)
+	if o.reopened {
+		x.coll.Close()
+		x.coll = open(&collection.Options{FreshID: true})
 	}
 	t.Cleanup(func() { x.coll.Close() })
 	own := &protocol.Open{Channel: 1, Collection: "todos", Pulls: o.pull != nil, Pushes: o.push != nil}
 	x.coll.View(func(v collection.View) { own.Replica, own.Known = v.Replica(), v.Known() })
 	x.self = own.Replica
 	o.remote.Channel, o.remote.Replica, o.remote.Known = 2, x.remote, x.known.Clone()
+	var err error
 	x.s, err = New(t.Context(), Config{
 		Collection: x.coll, Channel: 1, Own: own, Remote: &o.remote, Pull: o.pull, Push: o.push,
 		Turns: &Turns{}, Rand: rand.New(rand.NewPCG(1, 1)), Wake: func() {},
@@ -574,13 +586,19 @@ func TestLanes(t *testing.T) {
 func TestSessionEndsWhenIdentitiesChange(t *testing.T) {
 	for name, change := range map[string]func(x *script) error{
 		"own id": func(x *script) error { return x.coll.Disown(t.Context(), x.self) },
+		"own id, by a first write": func(x *script) error {
+			_, err := x.coll.Upsert(t.Context(), []byte(`{"id":"1"}`))
+			return errors.Join(err, collection.ErrIdentity)
+		},
 		"a third's id is forked": func(x *script) error {
 			k := &document.Knowledge{}
 			k.Fork(third)
 			return x.coll.Recognise(t.Context(), k)
 		},
 	} {
-		x := newScript(t, full())
+		o := full()
+		o.reopened = true
+		x := newScript(t, o)
 		x.next(Live)
 		if err := change(x); !errors.Is(err, collection.ErrIdentity) {
 			t.Fatalf("%s: %v", name, err)

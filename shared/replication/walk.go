@@ -66,7 +66,7 @@ func (snd *sender) step(v collection.View) *protocol.Changes {
 			}
 		}
 		if !p.Beaten {
-			delete(snd.pending, p.ID)
+			snd.done(p.ID)
 		}
 		w.pos = p.Position + 1
 	}
@@ -94,6 +94,7 @@ func (snd *sender) end(f *protocol.Changes, v collection.View) {
 	}
 	snd.walk, snd.walked = nil, true
 	clear(snd.pending)
+	snd.ownHeld = 0
 	snd.urgent, snd.later = nil, nil
 	snd.cursor = v.Tail()
 	snd.ownSeen, snd.ownGap = v.Known().Last(v.Replica()), false

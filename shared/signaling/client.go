@@ -4,6 +4,7 @@ package signaling
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,11 @@ type Options struct {
 	// Dialect is what to speak. DialectShoal needs a Shoal server; DialectRxDB works with RxDB's as well, for one room.
 	// Default: DialectShoal.
 	Dialect protocol.Dialect
+	// Fallbacks are the URLs of further servers of the same cluster. Each attempt to connect goes to another server than the one
+	// before, in the order of New's url and then these. Default: none.
+	Fallbacks []string
+	// Role is what this peer offers to the rooms that it joins; JoinAs gives another for one. Default: nothing.
+	Role protocol.Role
 	// Token returns the token for a room: each time that the client joins it, and again before the token that it gave
 	// ends, so that the client stays. An error is told as Refused, and Token is asked again a little later. It may block.
 	// Default: no tokens.
@@ -48,6 +54,9 @@ func (o *Options) withDefaults() Options {
 	if d.Dialect == "" {
 		d.Dialect = protocol.DialectShoal
 	}
+	if d.Dialect == protocol.DialectRxDB {
+		d.Role = protocol.Role{} // it has no words for them
+	}
 	if d.PingInterval <= 0 {
 		d.PingInterval = protocol.ShoalPingInterval
 		if d.Dialect == protocol.DialectRxDB {
@@ -68,6 +77,8 @@ const (
 	eventQueue = 256
 	// sendQueue is how many messages wait to be written before Send blocks.
 	sendQueue = 64
+	// relayQueue is the same for pieces of relayed connections.
+	relayQueue = 2
 )
 
 // Client is a connection to a signaling server that is made again whenever it ends. All methods may be called concurrently,
@@ -92,7 +103,7 @@ type Client struct {
 // New returns a client that connects to url (ws:// or wss://) in the background, for ever, until Close.
 func New(url string, opts *Options) *Client {
 	o := opts.withDefaults()
-	return start(o, websocketDialer(url, o.Dialect))
+	return start(o, inTurn(append([]string{url}, o.Fallbacks...), o.Dialect))
 }
 
 func start(opts Options, dial dialer) *Client {
@@ -131,6 +142,7 @@ func (c *Client) join(room string, role *protocol.Role) error {
 			return fmt.Errorf("join room %q: %w", room, ErrOneRoom)
 		}
 		r = newRoom(room)
+		r.role = c.opts.Role
 		c.rooms[room] = r
 		delete(c.left, room)
 	}
@@ -198,8 +210,38 @@ func (c *Client) SendAttempt(ctx context.Context, room, peer, connectionID strin
 	if len(text) > protocol.MaxSignalingMessage {
 		return fmt.Errorf("send signal: %w: %d of at most %d bytes", protocol.ErrTooBig, len(text), protocol.MaxSignalingMessage)
 	}
-	if err := sess.send(ctx, text); err != nil {
+	if err := sess.send(ctx, sess.link.out, text); err != nil {
 		return fmt.Errorf("send signal: %w", err)
+	}
+	return nil
+}
+
+// Relay passes a piece of a connection to a peer of a room in which this peer is. It blocks as Send does, and returns the same errors. The
+// piece may be lost: see Refused, with protocol.ErrRelayLimit, ErrRelayBusy and ErrRelayDenied.
+func (c *Client) Relay(ctx context.Context, room, peer string, piece []byte) error {
+	c.mu.Lock()
+	sess, self := c.sess, c.self
+	c.mu.Unlock()
+	switch {
+	case c.ctx.Err() != nil:
+		return fmt.Errorf("relay: %w", net.ErrClosed)
+	case c.opts.Dialect == protocol.DialectRxDB:
+		return fmt.Errorf("relay in RxDB's dialect: %w", errors.ErrUnsupported)
+	case sess == nil:
+		return fmt.Errorf("relay: %w", ErrDisconnected)
+	}
+	data := make(json.RawMessage, 0, base64.StdEncoding.EncodedLen(len(piece))+2)
+	data = append(base64.StdEncoding.AppendEncode(append(data, '"'), piece), '"')
+	m := &protocol.Message{Type: protocol.TypeRelay, Room: room, SenderPeerID: self, ReceiverPeerID: peer, Data: data}
+	text, err := m.Encode()
+	if err != nil {
+		return fmt.Errorf("relay: %w", err)
+	}
+	if len(text) > protocol.MaxSignalingMessage {
+		return fmt.Errorf("relay: %w: %d of at most %d bytes", protocol.ErrTooBig, len(text), protocol.MaxSignalingMessage)
+	}
+	if err := sess.send(ctx, sess.link.relay, text); err != nil {
+		return fmt.Errorf("relay: %w", err)
 	}
 	return nil
 }

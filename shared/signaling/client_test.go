@@ -426,3 +426,33 @@ func TestRxDBDialect(t *testing.T) {
 		conn.expect(joinB)
 	})
 }
+
+// TestRelayPieces: pieces go last, and what is no piece, or not for this client, is passed over.
+func TestRelayPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, conn := inRoom(t, newFakeServer(t), nil, peerX)
+		if err := c.Relay(t.Context(), roomA, peerX, []byte{0, 1, 0xff}); err != nil {
+			t.Fatal(err)
+		}
+		conn.expect(`{"type":"relay","room":"room-a","senderPeerId":"selfselfself","receiverPeerId":"xxxxxxxxxxxx","data":"AAH/"}`)
+		const from = `{"type":"relay","room":"room-a","senderPeerId":"xxxxxxxxxxxx","receiverPeerId":"selfselfself","data":`
+		for _, data := range []string{`1`, `"?"`, `""`, `null`, `["AAH/"]`} {
+			conn.say(from + data + `}`)
+		}
+		conn.say(`{"type":"relay","room":"room-a","senderPeerId":"xxxxxxxxxxxx","receiverPeerId":"somebodyelse","data":"AAH/"}`)
+		conn.say(`{"type":"relay","room":"room-b","senderPeerId":"xxxxxxxxxxxx","receiverPeerId":"selfselfself","data":"AAH/"}`)
+		conn.say(from + `"AAH\/"}`)
+		if got, ok := event(t, c).(Relayed); !ok || got.Room != roomA || got.Peer != peerX || string(got.Piece) != "\x00\x01\xff" {
+			t.Fatalf("relayed %+v", got)
+		}
+		for code, want := range map[string]error{
+			"relay_limit": protocol.ErrRelayLimit, "relay_busy": protocol.ErrRelayBusy, "relay_denied": protocol.ErrRelayDenied,
+		} {
+			conn.say(`{"type":"error","code":"` + code + `","message":"not relayed","room":"room-a","receiverPeerId":"xxxxxxxxxxxx"}`)
+			if got, ok := event(t, c).(Refused); !ok || got.Peer != peerX || !errors.Is(got.Err, want) {
+				t.Errorf("refused %+v, want %v", got, want)
+			}
+		}
+		conn.quiet()
+	})
+}

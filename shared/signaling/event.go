@@ -53,6 +53,13 @@ type Signal struct {
 	ConnectionID string // of an RxDB peer's attempt; "" where there is none
 }
 
+// Relayed is a piece of a connection that goes through the server, from another peer of the room. Pieces may be lost. The consumer
+// owns Piece.
+type Relayed struct {
+	Room, Peer string
+	Piece      []byte
+}
+
 // Refused says that the server did not do what was asked: let this peer into Room, or pass a signal to Peer, where that is not
 // "". Err matches a sentinel of package protocol, or is the error of Options.Token. A refused Join is tried again after each
 // reconnect, and when Join is called again. A peer that was in the room no longer is: with protocol.ErrExpired its token ended,
@@ -70,4 +77,5 @@ func (PeerJoined) event()   {}
 func (PeerServed) event()   {}
 func (PeerLeft) event()     {}
 func (Signal) event()       {}
+func (Relayed) event()      {}
 func (Refused) event()      {}

@@ -3,8 +3,10 @@
 package signaling_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -72,10 +74,13 @@ func TestTwoPeers(t *testing.T) {
 		t.Run(string(dialect), func(t *testing.T) {
 			_, url := serve(t, nil)
 			a, aID := connect(t, url, nil)
-			join(t, a, "room-1")
+			if err := a.JoinAs("room-1", protocol.Role{RxDB: true}); err != nil { // or RxDB's clients are not told of it
+				t.Fatal(err)
+			}
+			next[signaling.Joined](t, a)
 			b, bID := connect(t, url, &signaling.Options{Dialect: dialect})
 			join(t, b, "room-1")
-			if got, want := next[signaling.PeerJoined](t, a), (signaling.PeerJoined{Room: "room-1", Peer: bID, Dialect: dialect}); got != want {
+			if got, want := next[signaling.PeerJoined](t, a), (signaling.PeerJoined{Room: "room-1", Peer: bID, Dialect: dialect, Mine: dialect == protocol.DialectRxDB}); got != want {
 				t.Fatalf("a: %+v, want %+v", got, want)
 			}
 			if got := next[signaling.PeerJoined](t, b); got.Peer != aID {
@@ -100,5 +105,37 @@ func TestTwoPeers(t *testing.T) {
 				t.Fatalf("a: %+v, want %s to leave", got, bID)
 			}
 		})
+	}
+}
+
+func TestRelay(t *testing.T) {
+	_, url := serve(t, &hub.Options{RelayRate: 1, RelayBurst: 100_000})
+	a, aID := connect(t, url, nil)
+	join(t, a, "room-1")
+	b, bID := connect(t, url, nil)
+	join(t, b, "room-1")
+	next[signaling.PeerJoined](t, a)
+	next[signaling.PeerJoined](t, b)
+	piece := make([]byte, 40_000)
+	for i := range piece {
+		piece[i] = byte(i * i)
+	}
+	if err := a.Relay(t.Context(), "room-1", bID, piece); err != nil {
+		t.Fatal(err)
+	}
+	if got := next[signaling.Relayed](t, b); got.Room != "room-1" || got.Peer != aID || !bytes.Equal(got.Piece, piece) {
+		t.Fatalf("b got %d bytes of %s in %s", len(got.Piece), got.Peer, got.Room)
+	}
+	for range 2 { // the second after there is debt
+		if err := a.Relay(t.Context(), "room-1", bID, piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := next[signaling.Refused](t, a)
+	if !errors.Is(got.Err, protocol.ErrRelayLimit) || got.Peer != bID || got.Room != "room-1" {
+		t.Errorf("refused %+v", got)
+	}
+	if err := a.Relay(t.Context(), "room-1", bID, make([]byte, protocol.MaxSignalingMessage)); !errors.Is(err, protocol.ErrTooBig) {
+		t.Errorf("too big: %v", err)
 	}
 }

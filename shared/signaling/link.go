@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"github.com/shoaldb/shoal/shared/protocol"
 )
@@ -38,6 +35,7 @@ type link struct {
 	cancel  context.CancelCauseFunc
 	in      chan []byte
 	out     chan []byte   // signals
+	relay   chan []byte   // pieces of relayed connections, which go last
 	control chan []byte   // the client's own messages, which go first
 	probe   chan struct{} // asks for a probe
 	wg      sync.WaitGroup
@@ -48,6 +46,7 @@ func newLink(ctx context.Context, sock socket) *link {
 		sock:    sock,
 		in:      make(chan []byte),
 		out:     make(chan []byte, sendQueue),
+		relay:   make(chan []byte, relayQueue),
 		control: make(chan []byte, 4*sendQueue),
 		probe:   make(chan struct{}, 1),
 	}
@@ -109,22 +108,39 @@ func (l *link) reading() {
 
 func (l *link) writing() {
 	for {
-		var text []byte
-		select {
-		case text = <-l.control:
-		default:
-			select {
-			case text = <-l.control:
-			case text = <-l.out:
-			case <-l.ctx.Done():
-				return
-			}
+		text, ok := l.nextText()
+		if !ok {
+			return
 		}
 		if err := l.sock.write(text); err != nil {
 			l.cancel(err)
 			return
 		}
 	}
+}
+
+// nextText waits for what is to be written next.
+func (l *link) nextText() (text []byte, ok bool) {
+	select {
+	case text = <-l.control:
+		return text, true
+	default:
+	}
+	select {
+	case text = <-l.control:
+		return text, true
+	case text = <-l.out:
+		return text, true
+	default:
+	}
+	select {
+	case text = <-l.control:
+	case text = <-l.out:
+	case text = <-l.relay:
+	case <-l.ctx.Done():
+		return nil, false
+	}
+	return text, true
 }
 
 func (l *link) probing() {
@@ -141,51 +157,12 @@ func (l *link) probing() {
 	}
 }
 
-// websocketDialer dials real sockets.
-func websocketDialer(url string, dialect protocol.Dialect) dialer {
+// inTurn dials one server after the other, and begins again after the last.
+func inTurn(urls []string, dialect protocol.Dialect) dialer {
+	next := 0
 	return func(ctx context.Context) (socket, error) {
-		var opts websocket.DialOptions
-		if dialect == protocol.DialectShoal {
-			opts.Subprotocols = []string{protocol.Subprotocol}
-		}
-		conn, _, err := websocket.Dial(ctx, url, &opts)
-		if err != nil {
-			return nil, err
-		}
-		conn.SetReadLimit(protocol.MaxSignalingReply)
-		if got := conn.Subprotocol(); got != "" && dialect == protocol.DialectRxDB || got == "" && dialect == protocol.DialectShoal {
-			conn.Close(websocket.StatusPolicyViolation, "wrong subprotocol")
-			return nil, fmt.Errorf("server speaks %q, not %s", got, dialect)
-		}
-		return &websocketSocket{conn}, nil
+		url := urls[next]
+		next = (next + 1) % len(urls)
+		return websocketDialer(url, dialect)(ctx)
 	}
 }
-
-// websocketSocket adapts coder/websocket. No context reaches its calls, for it closes the connection when one ends.
-type websocketSocket struct{ conn *websocket.Conn }
-
-func (s *websocketSocket) read() ([]byte, error) {
-	typ, text, err := s.conn.Read(context.Background())
-	if err == nil && typ != websocket.MessageText {
-		err = fmt.Errorf("%w: not text", protocol.ErrBadMessage)
-	}
-	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("connection lost: %w", io.ErrUnexpectedEOF)
-	}
-	return text, err
-}
-
-func (s *websocketSocket) write(text []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), writeWait)
-	defer cancel()
-	return s.conn.Write(ctx, websocket.MessageText, text)
-}
-
-// probe sends a WebSocket ping. In a browser, which has none, it does nothing.
-func (s *websocketSocket) probe() error {
-	ctx, cancel := context.WithTimeout(context.Background(), pongWait)
-	defer cancel()
-	return s.conn.Ping(ctx)
-}
-
-func (s *websocketSocket) close() { s.conn.Close(websocket.StatusNormalClosure, "") }

@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -39,6 +40,8 @@ func (c *Client) handle(s *session, text []byte) error {
 		c.peerLeft(m.Room, m.PeerID)
 	case protocol.TypeSignal:
 		c.handleSignal(m)
+	case protocol.TypeRelay:
+		c.handleRelay(m)
 	case protocol.TypeICE:
 		c.emit(ICEServers{Servers: m.ICEServers, TTL: time.Duration(m.TTL) * time.Second})
 	case protocol.TypePong:
@@ -159,6 +162,17 @@ func (c *Client) handleSignal(m *protocol.Message) {
 	c.mu.Unlock()
 	if mine {
 		c.emit(Signal{Room: m.Room, Peer: m.SenderPeerID, Data: m.Data, ConnectionID: m.ConnectionID})
+	}
+}
+
+// handleRelay passes on a piece. What is none is no reason to end a session: another client made it.
+func (c *Client) handleRelay(m *protocol.Message) {
+	c.mu.Lock()
+	mine := c.rooms[m.Room] != nil && m.ReceiverPeerID == c.self
+	c.mu.Unlock()
+	var piece []byte
+	if mine && json.Unmarshal(m.Data, &piece) == nil && len(piece) > 0 {
+		c.emit(Relayed{Room: m.Room, Peer: m.SenderPeerID, Piece: piece})
 	}
 }
 

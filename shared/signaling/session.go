@@ -42,9 +42,9 @@ func (s *session) heard(d time.Duration) {
 func (s *session) fail(err error) { s.link.cancel(err) }
 
 // send queues a text for the socket.
-func (s *session) send(ctx context.Context, text []byte) error {
+func (s *session) send(ctx context.Context, queue chan<- []byte, text []byte) error {
 	select {
-	case s.link.out <- text:
+	case queue <- text:
 		return nil
 	case <-s.link.ctx.Done():
 		return ErrDisconnected

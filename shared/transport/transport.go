@@ -47,7 +47,7 @@ type Conn interface {
 
 // Stats describes the path of a connection.
 type Stats struct {
-	LocalCandidate  string        // "host", "srflx", "prflx", "relay"; "" when unknown
+	LocalCandidate  string        // "host", "srflx", "prflx", "relay" (TURN), "server" (the signaling server); "" when unknown
 	RemoteCandidate string        // the same, of the other end
 	Relayed         bool          // by TURN or by the signaling server
 	RTT             time.Duration // 0 when unknown

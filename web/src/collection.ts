@@ -88,13 +88,13 @@ export interface Collection<T = any> {
 	/** Removes documents, given themselves or by their primary keys. */
 	bulkRemove(documents: readonly (string | Document<T>)[]): Promise<BulkResult<T>>;
 
-	/** All documents, in the order of their primary keys. */
+	/** The documents that a query finds; without one, all, in the order of the schema's first index or else of their primary keys. */
 	find(query?: MangoQuery<T>): DocumentQuery<T, Document<T>[]>;
 	/** The document with a primary key, or the first that a query finds; null where there is none. */
 	findOne(query?: string | MangoQuery<T>): SingleQuery<T>;
 	/** Those of the documents that exist, by primary key. */
 	findByIds(ids: readonly string[]): Query<Map<string, Document<T>>>;
-	/** The number of documents. */
+	/** The number of documents that meet a query's selector; its `skip` and `limit` play no part. */
 	count(query?: MangoQuery<T>): Query<number>;
 
 	/** How much there is. It looks at every document. */
@@ -166,7 +166,7 @@ export class CollectionObject<T> implements Collection<T> {
 	}
 
 	async insert(document: T): Promise<Document<T>> {
-		return this.#records.write('i', this.#records.draft(document, 'document'));
+		return this.#records.write('i', this.#records.drafts.fresh(document, 'document'));
 	}
 
 	async bulkInsert(documents: readonly T[]): Promise<BulkResult<T>> {
@@ -174,7 +174,7 @@ export class CollectionObject<T> implements Collection<T> {
 	}
 
 	async upsert(document: T): Promise<Document<T>> {
-		return this.#records.write('u', this.#records.draft(document, 'document'));
+		return this.#records.write('u', this.#records.drafts.fresh(document, 'document'));
 	}
 
 	async bulkUpsert(documents: readonly T[]): Promise<BulkResult<T>> {
@@ -182,18 +182,19 @@ export class CollectionObject<T> implements Collection<T> {
 	}
 
 	#bulk(kind: 'i' | 'u', documents: readonly T[]): Promise<BulkResult<T>> {
-		return inBulk(mustBeArray(documents, 'documents'), new BulkWrite(this.#records, kind, documents));
+		return inBulk(mustBeArray(documents, 'documents'), () => new BulkWrite(this.#records, kind, documents));
 	}
 
 	async bulkRemove(documents: readonly (string | Document<T>)[]): Promise<BulkResult<T>> {
 		const ids = mustBeArray(documents, 'documents').filter((document) => typeof document === 'string');
 		const found = ids.length > 0 ? await this.findByIds(ids).exec() : new Map<string, Document<T>>();
-		return inBulk(documents, new BulkRemoval(this.#records, documents.map((document, i) => {
+		const targets = documents.map((document, i) => {
 			if (typeof document !== 'string' && !(document && versionOf(document))) {
 				throw new TypeError(`documents[${i}] must be a document or a primary key`);
 			}
 			return typeof document === 'string' ? found.get(document) ?? document : document;
-		})));
+		});
+		return inBulk(targets, () => new BulkRemoval(this.#records, targets));
 	}
 
 	find(query?: MangoQuery<T>): DocumentQuery<T, Document<T>[]> {

@@ -1,10 +1,12 @@
 import { CollectionObject, type Collection, type CollectionCreator, type ConflictHandler } from './collection.js';
 import { isReserved } from './document.js';
+import { Drafts } from './drafts.js';
 import { ShoalError } from './errors.js';
 import { checkOptions, PoolObject, toWire, withDeleted, type ReplicationOptions, type ReplicationPool } from './pool.js';
 import { Records } from './records.js';
-import type { CollectionSchema, DocumentOf } from './schema.js';
+import { finalFields, keyOf, type CollectionSchema, type DocumentOf } from './schema.js';
 import { Leadership } from './tabs.js';
+import type { Validator } from './validator.js';
 import { loadCore, type Core, type WasmSource } from './wasm.js';
 
 /** What {@link createDatabase} takes. */
@@ -18,6 +20,11 @@ export interface DatabaseOptions {
 	 * as well, and takes longer. Default: `relaxed`.
 	 */
 	durability?: 'relaxed' | 'strict';
+	/**
+	 * Checks what is written here against the schemas: `jsonSchemaValidator` of `shoal/validate`, or one made of another library. What peers
+	 * send is not checked again. Default: only primary keys are checked.
+	 */
+	validator?: Validator;
 	/** Where shoal.wasm is. Default: beside this module. Only the first database of a page loads it. */
 	wasm?: WasmSource;
 }
@@ -54,7 +61,7 @@ export async function createDatabase<C = Collections>(options: DatabaseOptions):
 	if (typeof options !== 'object' || options === null) {
 		throw new TypeError('createDatabase takes an object with options');
 	}
-	const { name, storage, durability = 'relaxed', wasm } = options;
+	const { name, storage, durability = 'relaxed', validator, wasm } = options;
 	if (typeof name !== 'string' || name === '') {
 		throw new TypeError('name must be a string that is not empty');
 	}
@@ -64,9 +71,12 @@ export async function createDatabase<C = Collections>(options: DatabaseOptions):
 	if (durability !== 'relaxed' && durability !== 'strict') {
 		throw new TypeError(`durability must be 'relaxed' or 'strict', got ${String(durability)}`);
 	}
+	if (validator !== undefined && typeof validator !== 'function') {
+		throw new TypeError('validator must be a function that takes a schema');
+	}
 	const core = await loadCore(wasm);
 	const number = await core.call<number>('open', JSON.stringify({ name, storage, durability }));
-	const database = new DatabaseObject(core, number, name, storage === 'memory');
+	const database = new DatabaseObject(core, number, name, storage === 'memory', validator);
 	return database as unknown as Database<C>;
 }
 
@@ -75,14 +85,16 @@ class DatabaseObject implements DatabaseBase {
 	readonly collections: { [name: string]: Collection<any> } = Object.create(null);
 	readonly #core: Core;
 	readonly #number: number;
+	readonly #validator: Validator | undefined;
 	readonly #leadership: Leadership | undefined;
 	readonly #records = new Set<Records<any>>();
 	readonly #pools = new Set<PoolObject<any>>();
 	#closing: Promise<void> | undefined;
 
-	constructor(core: Core, number: number, name: string, memory: boolean) {
+	constructor(core: Core, number: number, name: string, memory: boolean, validator: Validator | undefined) {
 		this.#core = core;
 		this.#number = number;
+		this.#validator = validator;
 		this.name = name;
 		this.#leadership = memory ? undefined : new Leadership(`shoal/${name}`);
 	}
@@ -102,11 +114,12 @@ class DatabaseObject implements DatabaseBase {
 	}
 
 	async #add(name: string, { schema, conflictHandler }: CollectionCreator<CollectionSchema, any>): Promise<Collection<any>> {
+		const drafts = new Drafts(schema, this.#validator);
 		const number = await this.#core.call<number>('addCollection', this.#number, JSON.stringify({
-			name, version: schema.version, primaryKey: schema.primaryKey, handler: !!conflictHandler,
+			name, schema, final: finalFields(schema), handler: !!conflictHandler,
 		}));
 		const collection = new CollectionObject<any>(name, schema);
-		const records = new Records<any>(this.#core, number, collection, schema);
+		const records = new Records<any>(this.#core, number, collection, schema, drafts);
 		collection.begin(records);
 		this.#core.receive(number, {
 			event: (_kind, text) => records.feed.event(text),
@@ -175,18 +188,32 @@ function checkCreator(name: string, creator: CollectionCreator<CollectionSchema,
 	if (!Number.isInteger(schema.version) || schema.version < 0) {
 		throw new TypeError(`${name}.schema.version must be a whole number, 0 for the first`);
 	}
-	if (typeof schema.primaryKey !== 'string' || schema.primaryKey === '') {
-		throw new TypeError(`${name}.schema.primaryKey must be the name of a field`);
-	}
-	if (typeof schema.properties !== 'object' || schema.properties === null || !Object.hasOwn(schema.properties, schema.primaryKey)) {
-		throw new TypeError(`${name}.schema.properties must have the primary key, ${schema.primaryKey}`);
-	}
+	checkPrimaryKey(name, schema);
 	const reserved = Object.keys(schema.properties).find(isReserved);
 	if (reserved !== undefined) {
 		throw new TypeError(`${name}.schema.properties: documents have something else under the name ${reserved}`);
 	}
 	if (conflictHandler !== undefined && (typeof conflictHandler?.isEqual !== 'function' || typeof conflictHandler.resolve !== 'function')) {
 		throw new TypeError(`${name}.conflictHandler must be an object with the functions isEqual and resolve`);
+	}
+}
+
+function checkPrimaryKey(name: string, schema: CollectionSchema): void {
+	const { primaryKey, properties } = schema;
+	if (typeof primaryKey !== 'string' && (typeof primaryKey !== 'object' || primaryKey === null || typeof primaryKey.separator !== 'string'
+		|| !Array.isArray(primaryKey.fields) || primaryKey.fields.length === 0)) {
+		throw new TypeError(`${name}.schema.primaryKey must be the name of a field, or an object with key, fields and separator`);
+	}
+	const key = keyOf(schema);
+	if (typeof key !== 'string' || key === '') {
+		throw new TypeError(`${name}.schema.primaryKey must be the name of a field`);
+	}
+	if (typeof properties !== 'object' || properties === null || !Object.hasOwn(properties, key)) {
+		throw new TypeError(`${name}.schema.properties must have the primary key, ${key}`);
+	}
+	const missing = typeof primaryKey === 'string' ? undefined : primaryKey.fields.find((path) => !Object.hasOwn(properties, String(path).split('.')[0] as string));
+	if (missing !== undefined) {
+		throw new TypeError(`${name}.schema.properties must have ${missing}, a part of the primary key`);
 	}
 }
 
@@ -203,7 +230,7 @@ async function resolveConflict(kind: string, text: string, handler: ConflictHand
 		realMasterState: withDeleted(realMasterState as Wire),
 		newDocumentState: withDeleted(newDocumentState as Wire),
 	}, 'replication');
-	return toWire(result, records, id, 'conflictHandler.resolve');
+	return toWire(result, records, id, 'conflictHandler.resolve', true);
 }
 
 /**

@@ -1,3 +1,5 @@
+import type { ValidationProblem } from './validator.js';
+
 /**
  * What a {@link ShoalError} is about. Codes are stable: branch on them, not on messages.
  *
@@ -18,10 +20,12 @@
  * - `signaling`: the signaling server refused something
  * - `unauthorized`, `room-full`, `topic`: it let nobody into the topic
  * - `timeout`: no connection in time; where that stays, a TURN server is needed
+ * - `relay`: no connection through the signaling server either: it, or the peer, does not want that
  * - `peer-gone`: a peer stopped answering
  * - `replaced`: a peer came back on another connection
  * - `too-many-peers`: one side has as many connections as it wants
  * - `schema`, `version`: the peer has another schema, or speaks another version of the protocol
+ * - `secret`: the peer has another `secret`, or none, or somebody sits in the middle of the connection; it is left alone for a minute and more
  * - `refused`: `isPeerValid` said no, there or here
  * - `limit`, `peer`: the peer broke a limit or the protocol
  * - `clock-skew`: a clock is minutes ahead, there or here
@@ -38,8 +42,8 @@
 export type ErrorCode =
 	| 'exists' | 'not-found' | 'changed' | 'invalid' | 'unsupported'
 	| 'quota' | 'locked' | 'lost' | 'uncertain'
-	| 'signaling' | 'unauthorized' | 'room-full' | 'topic' | 'timeout' | 'peer-gone' | 'replaced' | 'too-many-peers'
-	| 'schema' | 'version' | 'refused' | 'limit' | 'peer' | 'clock-skew' | 'identity' | 'network'
+	| 'signaling' | 'unauthorized' | 'room-full' | 'topic' | 'timeout' | 'relay' | 'peer-gone' | 'replaced' | 'too-many-peers'
+	| 'schema' | 'version' | 'secret' | 'refused' | 'limit' | 'peer' | 'clock-skew' | 'identity' | 'network'
 	| 'callback' | 'cancelled' | 'closed' | 'load' | 'fatal' | 'error';
 
 /** What a {@link ShoalError} may say besides its code and message. */
@@ -47,6 +51,7 @@ export interface ErrorDetails {
 	cause?: unknown;
 	documentId?: string | undefined;
 	peer?: string | undefined;
+	problems?: readonly ValidationProblem[] | undefined;
 }
 
 /** Every error of this library but those about bad arguments, which are `TypeError`s. */
@@ -56,6 +61,8 @@ export class ShoalError extends Error {
 	readonly documentId: string | undefined;
 	/** The peer that the error is about. */
 	readonly peer: string | undefined;
+	/** What is wrong with the document, where it does not follow its schema. */
+	readonly problems: readonly ValidationProblem[] | undefined;
 
 	constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
 		super(message, 'cause' in details ? { cause: details.cause } : undefined);
@@ -63,6 +70,7 @@ export class ShoalError extends Error {
 		this.code = code;
 		this.documentId = details.documentId;
 		this.peer = details.peer;
+		this.problems = details.problems;
 	}
 }
 

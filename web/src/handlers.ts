@@ -6,6 +6,17 @@ export interface ConnectionHandlerOptions {
 	signalingServerUrl: string;
 	/** The RTCConfiguration of the connections: `iceServers` and `iceTransportPolicy` of it are used. */
 	config?: { iceServers?: RTCIceServer[]; iceTransportPolicy?: RTCIceTransportPolicy };
+	/**
+	 * What the signaling server wants to see before it lets anybody into a topic: the token, or a function that gets one for a topic. The
+	 * function is called for each topic when it is joined, after each reconnect, and in time before the token that it gave ends. What
+	 * it throws comes on `error$`, and it is called again a little later.
+	 */
+	token?: string | ((topic: string) => string | Promise<string>);
+	/**
+	 * Whether peers that find no direct path may talk through the signaling server meanwhile. It cannot read what they say, only see how much
+	 * and when. Default: true; Shoal's server has to allow it as well.
+	 */
+	relay?: boolean;
 	/** Taken for the sake of programs that were written for RxDB, and not used: this library needs no polyfill. */
 	wrtc?: unknown;
 	/** Taken and not used, like `wrtc`. */
@@ -43,6 +54,8 @@ export interface Signaling {
 	readonly url: string;
 	readonly iceServers: readonly RTCIceServer[];
 	readonly relayOnly: boolean;
+	readonly noRelay: boolean;
+	readonly token: string | ((topic: string) => string | Promise<string>) | undefined;
 }
 
 const built = new WeakMap<object, Signaling>();
@@ -68,7 +81,14 @@ export function getConnectionHandlerWebRTC(urlOrOptions: string | ConnectionHand
 	if (iceTransportPolicy !== 'all' && iceTransportPolicy !== 'relay') {
 		throw new TypeError(`config.iceTransportPolicy must be 'all' or 'relay'`);
 	}
-	const signaling = { url: webSocketURL(options.signalingServerUrl), iceServers, relayOnly: iceTransportPolicy === 'relay' };
+	const { relay = true, token } = options;
+	if (token !== undefined && typeof token !== 'function' && (typeof token !== 'string' || token === '')) {
+		throw new TypeError('token must be a string that is not empty, or a function that returns one');
+	}
+	if (typeof relay !== 'boolean') {
+		throw new TypeError('relay must be true or false');
+	}
+	const signaling = { url: webSocketURL(options.signalingServerUrl), iceServers, relayOnly: iceTransportPolicy === 'relay', noRelay: !relay, token };
 	const handler = {} as ConnectionHandler;
 	const creator: ConnectionHandlerCreator = () => handler;
 	built.set(creator, signaling);

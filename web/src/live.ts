@@ -2,18 +2,12 @@ import { toShoalError } from './errors.js';
 import type { Batch, Feed } from './feed.js';
 import { Observable } from './observable.js';
 
-/** @internal What a live query shows and how it is kept up to date. */
-export interface View<T, R> {
-	/** Reads all there is. The position of the log that it is of comes with it. */
-	read(): Promise<{ tail: number; apply: Apply<T, R>; result: R }>;
-}
-
-/** @internal Takes over a batch and returns the new result, or the same one when nothing about it has changed. */
-export type Apply<T, R> = (batch: Batch<T>, result: R) => R;
+/** @internal Starts what is shown: calls show with the first result and each later one, or fail. Returns what stops it. */
+export type Begin<R> = (show: (result: R) => void, fail: (error: unknown) => void) => () => void;
 
 /** @internal Makes an observable of a result and of each that follows it. All its subscribers share one. */
-export function live<T, R>(feed: Feed<T>, closed: Observable<void>, view: View<T, R>): Observable<R> {
-	const shared = new Live(feed, closed, view);
+export function live<R>(closed: Observable<void>, begin: Begin<R>): Observable<R> {
+	const shared = new Live(closed, begin);
 	return new Observable((next, complete, error) => shared.subscribe({ next, complete, error }));
 }
 
@@ -23,17 +17,15 @@ interface Subscriber<R> {
 	error(error: unknown): void;
 }
 
-class Live<T, R> {
-	readonly #feed: Feed<T>;
+class Live<R> {
 	readonly #closed: Observable<void>;
-	readonly #view: View<T, R>;
+	readonly #begin: Begin<R>;
 	readonly #subscribers = new Set<Subscriber<R>>();
-	#run: Run<T, R> | undefined;
+	#run: Run<R> | undefined;
 
-	constructor(feed: Feed<T>, closed: Observable<void>, view: View<T, R>) {
-		this.#feed = feed;
+	constructor(closed: Observable<void>, begin: Begin<R>) {
 		this.#closed = closed;
-		this.#view = view;
+		this.#begin = begin;
 	}
 
 	subscribe(subscriber: Subscriber<R>): () => void {
@@ -41,7 +33,7 @@ class Live<T, R> {
 		if (this.#run) {
 			this.#run.greet(subscriber);
 		} else {
-			this.#run = new Run(this.#feed, this.#closed, this.#view, this.#subscribers);
+			this.#run = new Run(this.#closed, this.#begin, this.#subscribers);
 		}
 		return () => {
 			this.#subscribers.delete(subscriber);
@@ -54,36 +46,18 @@ class Live<T, R> {
 }
 
 /** From the first subscriber to the last. */
-class Run<T, R> {
+class Run<R> {
 	readonly #subscribers: ReadonlySet<Subscriber<R>>;
 	readonly #stops: (() => void)[] = [];
-	#early: Batch<T>[] | undefined = []; // until the result has been read
-	#apply!: Apply<T, R>;
-	#result!: R;
+	#shown: { result: R } | undefined;
 	#told = true;
 	#stopped = false;
 
-	constructor(feed: Feed<T>, closed: Observable<void>, view: View<T, R>, subscribers: ReadonlySet<Subscriber<R>>) {
+	constructor(closed: Observable<void>, begin: Begin<R>, subscribers: ReadonlySet<Subscriber<R>>) {
 		this.#subscribers = subscribers;
-		this.#stops.push(feed.listen(false, (batch) => this.#take(batch)));
 		const closing = closed.subscribe(null, undefined, () => this.#each((s) => s.complete()));
 		this.#stops.push(() => closing.unsubscribe());
-		view.read().then(
-			({ tail, apply, result }) => {
-				this.#apply = apply;
-				this.#result = result;
-				const early = this.#early ?? [];
-				this.#early = undefined;
-				for (const batch of early) {
-					if (batch.tail > tail) {
-						this.#take(batch);
-					}
-				}
-				this.#told = true;
-				this.#each((s) => s.next(this.#result));
-			},
-			(error: unknown) => this.#each((s) => s.error(toShoalError(error))),
-		);
+		this.#stops.push(begin((result) => this.#show(result), (error) => this.#each((s) => s.error(toShoalError(error)))));
 	}
 
 	stop(): void {
@@ -95,28 +69,20 @@ class Run<T, R> {
 
 	/** Gives a subscriber that comes later what the others have. */
 	greet(subscriber: Subscriber<R>): void {
-		if (!this.#early) {
-			queueMicrotask(() => !this.#stopped && this.#subscribers.has(subscriber) && subscriber.next(this.#result));
+		const { result } = this.#shown ?? {};
+		if (this.#shown && this.#told) {
+			queueMicrotask(() => !this.#stopped && this.#subscribers.has(subscriber) && subscriber.next(result as R));
 		}
 	}
 
-	#take(batch: Batch<T>): void {
-		if (this.#early) {
-			this.#early.push(batch);
-			return;
-		}
-		const result = this.#apply(batch, this.#result);
-		if (result === this.#result) {
-			return;
-		}
-		this.#result = result;
-		if (this.#told) { // batches that come together are told as one result
+	/** Results that come together are told as one. */
+	#show(result: R): void {
+		this.#shown = { result };
+		if (this.#told) {
 			this.#told = false;
 			queueMicrotask(() => {
-				if (!this.#told) {
-					this.#told = true;
-					this.#each((s) => s.next(this.#result));
-				}
+				this.#told = true;
+				this.#each((s) => s.next((this.#shown as { result: R }).result));
 			});
 		}
 	}
@@ -131,4 +97,38 @@ class Run<T, R> {
 			}
 		}
 	}
+}
+
+/** @internal What is read once and then follows the changes of a collection. */
+export interface View<T, R> {
+	/** Reads all there is. The position of the log that it is of comes with it. */
+	read(): Promise<{ tail: number; result: R }>;
+	/** Takes over a batch and returns the new result, or the same one when nothing about it has changed. */
+	apply(batch: Batch<T>, result: R): R;
+}
+
+/** @internal */
+export function following<T, R>(feed: Feed<T>, view: View<T, R>): Begin<R> {
+	return (show, fail) => {
+		let early: Batch<T>[] | undefined = []; // until the result has been read
+		let result: R;
+		const take = (batch: Batch<T>) => {
+			const next = view.apply(batch, result);
+			if (next !== result) {
+				show(result = next);
+			}
+		};
+		const stop = feed.listen(false, (batch) => early ? early.push(batch) : take(batch));
+		view.read().then((read) => {
+			result = read.result;
+			for (const batch of early ?? []) {
+				if (batch.tail > read.tail) {
+					result = view.apply(batch, result);
+				}
+			}
+			early = undefined;
+			show(result);
+		}).catch(fail);
+		return stop;
+	};
 }

@@ -23,8 +23,10 @@ export interface DirectionOptions<T> {
 export interface PeerInfo {
 	/** The id under which the network knows it; another one each time that it comes. */
 	readonly id: string;
-	/** Names its copy of the collection. */
-	readonly replicaId: string;
+	/** Names its copy of the collection; undefined for an RxDB client. */
+	readonly replicaId: string | undefined;
+	/** It is an RxDB client. */
+	readonly rxdb: boolean;
 }
 
 /** What {@link replicateP2P} takes. */
@@ -33,6 +35,12 @@ export interface ReplicationOptions<T, Peer = any> {
 	/** Who replicates a collection of that name in the same topic is a peer. 6 to 99 characters. */
 	topic: string;
 	connectionHandlerCreator: ConnectionHandlerCreator<Peer>;
+	/**
+	 * What all users of the topic know and nobody else, the signaling server included. Peers prove to each other that they know it before they
+	 * say anything else, so that the server can neither join nor listen. It may be a phrase: what crosses the network does not help to guess it,
+	 * each connection is one guess. Not with custom connection handlers. Default: none.
+	 */
+	secret?: string;
 	/** Takes documents from peers. Left out, nothing is taken. */
 	pull?: DirectionOptions<T>;
 	/** Sends documents to peers. Left out, nothing is sent. */
@@ -41,6 +49,19 @@ export interface ReplicationOptions<T, Peer = any> {
 	isPeerValid?: (peer: PeerInfo) => boolean | Promise<boolean>;
 	/** How long to wait after a failure with a peer, in milliseconds. Default: 5000. */
 	retryTime?: number;
+	/**
+	 * Replicates with the RxDB clients of the topic as well, in the protocol of RxDB's WebRTC plugin. One collection of a topic can have this, and
+	 * it needs a connection handler of getConnectionHandlerSimplePeer or getConnectionHandlerWebRTC. Default: false.
+	 */
+	rxdb?: boolean | RxDBOptions;
+}
+
+/** How to replicate with RxDB clients. */
+export interface RxDBOptions {
+	/** The storage token that they see; by it RxDB chooses which side is master. Default: made once and stored. */
+	token?: string;
+	/** This replica is meant to stay: RxDB clients are to connect to it rather than to others. Default: false. */
+	alwaysOn?: boolean;
 }
 
 /** How far the replication with a peer is. */
@@ -60,14 +81,18 @@ export interface PeerProgress {
 /** Another replica of the topic. */
 export interface PeerState {
 	readonly id: string;
-	/** Known once the state is `open`. */
+	/** Known once the state is `open`; RxDB clients have none. */
 	readonly replicaId: string | undefined;
+	/** It is an RxDB client. */
+	readonly rxdb: boolean;
 	/** `failed` is tried again by itself. */
 	readonly state: 'connecting' | 'open' | 'failed';
 	/** Why it failed. */
 	readonly error: string | undefined;
 	/** While the state is `open`. */
 	readonly progress: PeerProgress | undefined;
+	/** How the connection is made up, while the state is `open`; some seconds old at most. */
+	readonly path: PeerPath | undefined;
 }
 
 /** The way to the signaling server. Connections that are open do not depend on it. */
@@ -87,15 +112,19 @@ export interface SyncProgress {
 	readonly inSync: boolean;
 }
 
-/** How the connection to a peer is made up at the moment. What is not known is empty or 0. */
-export interface PeerStats {
-	/** `host`, `srflx`, `prflx` or `relay` (W3C WebRTC). */
+/** How the connection to a peer is made up. What is not known is empty or 0. */
+export interface PeerPath {
+	/** `host`, `srflx`, `prflx` or `relay` (W3C WebRTC; `relay` is through a TURN server), or `server`: through the signaling server. */
 	readonly localCandidate: string;
 	readonly remoteCandidate: string;
-	/** Through a server. */
+	/** Through a server, of either kind. */
 	readonly relayed: boolean;
 	/** In milliseconds. */
 	readonly roundTripTime: number;
+}
+
+/** How the connection to a peer is made up at the moment, and what went over it. */
+export interface PeerStats extends PeerPath {
 	readonly bytesSent: number;
 	readonly bytesReceived: number;
 }
@@ -150,7 +179,7 @@ const idle: SyncProgress = { pulling: false, received: 0, remaining: 0, backlog:
 /** The core's text, see states in wasm/pool_js.go. */
 interface States {
 	server: { state: '' | 'connecting' | 'open' | 'failed' | 'closed'; error?: string };
-	peers: { id: string; replicaId?: string; state: PeerState['state']; error?: string; progress?: PeerProgress }[];
+	peers: { id: string; replicaId?: string; rxdb?: boolean; state: PeerState['state']; error?: string; progress?: PeerProgress; path?: PeerPath }[];
 }
 
 /** A version at the border. */
@@ -165,12 +194,12 @@ export function withDeleted<T>({ deleted, doc }: Wire): WithDeleted<T> {
 }
 
 /** @internal Undoes withDeleted for what the application made, which must be of that document. */
-export function toWire<T>(version: WithDeleted<T>, records: Records<any>, id: string, name: string): string {
+export function toWire<T>(version: WithDeleted<T>, records: Records<any>, id: string, name: string, validate: boolean): string {
 	if (typeof version !== 'object' || version === null) {
 		throw new TypeError(`${name} must return a document`);
 	}
 	const { _deleted: deleted = false, ...doc } = version;
-	if (records.draft(doc, `what ${name} returns`).id !== id) {
+	if (records.drafts.version(doc, `what ${name} returns`, validate && !deleted).id !== id) {
 		throw new TypeError(`${name} must leave the primary key ${JSON.stringify(id)} as it is`);
 	}
 	return JSON.stringify({ deleted, doc });
@@ -190,6 +219,7 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 	readonly #progress = new ValueSource<SyncProgress>(idle);
 	readonly #leads = new ValueSource(false);
 	#started!: Promise<number>; // the core's number, while this tab leads
+	#token: Signaling['token'];
 	#start!: (number: Promise<number>) => void;
 	#stop!: (reason: ShoalError) => void;
 	#wanted = false; // whether this tab is to lead
@@ -320,11 +350,12 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 	async #connect(): Promise<number> {
 		const { core, number: collection } = this.#records;
 		core.wakeWithPage();
-		const { pull, push, isPeerValid, retryTime = 0, topic } = this.#options;
+		const { pull, push, isPeerValid, retryTime = 0, topic, rxdb = false } = this.#options;
 		const connection = await this.#connection();
 		const direction = (options: DirectionOptions<T> | undefined) => options && { batchSize: options.batchSize ?? 0, modifier: !!options.modifier };
 		const number = await core.call<number>('replicate', collection, JSON.stringify({
 			topic, retryTime, connection, pull: direction(pull), push: direction(push), valid: !!isPeerValid,
+			rxdb: rxdb === true ? {} : rxdb || null,
 		}));
 		core.receive(number, {
 			event: (kind, text) => this.#event(kind, text),
@@ -340,10 +371,15 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 			const handler: ConnectionHandler = await create({ topic, collection });
 			signaling = signalingOf(handler);
 			if (!signaling) {
+				if (this.#options.secret) {
+					throw new ShoalError('unsupported', 'a secret needs connections that it can be bound to, which custom connection handlers do not have');
+				}
 				return { network: await serveNetwork(this.#records.core, handler, (error) => this.#errors.next(error)) };
 			}
 		}
-		return signaling;
+		this.#token = signaling.token;
+		const token = typeof signaling.token === 'string' ? signaling.token : '';
+		return { ...signaling, token, askToken: typeof signaling.token === 'function', secret: this.#options.secret ?? '' };
 	}
 
 	#event(kind: string, text: string): void {
@@ -374,7 +410,7 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 	}
 
 	#show({ server, peers }: States): void {
-		const states = new Map(peers.map(({ id, replicaId, state, error, progress }) => [id, { id, replicaId, state, error, progress }]));
+		const states = new Map(peers.map(({ id, replicaId, rxdb = false, state, error, progress, path }) => [id, { id, replicaId, rxdb, state, error, progress, path }]));
 		const signaling: SignalingState = { state: server.state || 'none', error: server.error };
 		this.#peers.next(states);
 		if (signaling.state !== this.#signaling.value.state || signaling.error !== this.#signaling.value.error) {
@@ -390,17 +426,21 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 		});
 	}
 
-	/** Answers what the core asks: whether a peer may come in, or what becomes of a document. */
+	/** Answers what the core asks: the token for the topic, whether a peer may come in, or what becomes of a document. */
 	async #answer(kind: string, text: string): Promise<string | undefined> {
+		if (kind === 'token') {
+			const token: unknown = typeof this.#token === 'function' ? await this.#token(text) : this.#token;
+			return typeof token === 'string' ? token : undefined;
+		}
 		const question: unknown = JSON.parse(text);
 		if (kind === 'valid') {
-			return String((await this.#options.isPeerValid?.(question as PeerInfo)) === true);
+			return String((await this.#options.isPeerValid?.({ replicaId: undefined, rxdb: false, ...question as Partial<PeerInfo> & { id: string } })) === true);
 		}
 		const modifier = (kind === 'pull' ? this.#options.pull : this.#options.push)?.modifier;
 		const version = question as Wire;
 		const id = version.doc[this.#records.key] as string;
 		const modified = await modifier?.(withDeleted<T>(version));
-		return modified ? toWire(modified, this.#records, id, `${kind}.modifier`) : undefined;
+		return modified ? toWire(modified, this.#records, id, `${kind}.modifier`, kind === 'pull') : undefined;
 	}
 
 	async awaitFirstPeer(): Promise<void> {
@@ -466,7 +506,7 @@ export function checkOptions<T>(options: ReplicationOptions<T>): Records<T> {
 	if (typeof options !== 'object' || options === null) {
 		throw new TypeError('replicateP2P takes an object with options');
 	}
-	const { collection, topic, connectionHandlerCreator, pull, push, isPeerValid, retryTime } = options;
+	const { collection, topic, connectionHandlerCreator, pull, push, isPeerValid, retryTime, rxdb, secret } = options;
 	const records = typeof collection === 'object' && collection !== null ? recordsOf(collection) : undefined;
 	if (!records) {
 		throw new TypeError('collection must be a collection of a Shoal database');
@@ -491,11 +531,20 @@ export function checkOptions<T>(options: ReplicationOptions<T>): Records<T> {
 			throw new TypeError(`${name}.modifier must be a function`);
 		}
 	}
+	if (secret !== undefined && (typeof secret !== 'string' || secret === '')) {
+		throw new TypeError('secret must be a string that is not empty');
+	}
 	if (isPeerValid !== undefined && typeof isPeerValid !== 'function') {
 		throw new TypeError('isPeerValid must be a function');
 	}
 	if (retryTime !== undefined && !(Number.isInteger(retryTime) && retryTime > 0)) {
 		throw new TypeError('retryTime must be a whole number of milliseconds greater than 0');
+	}
+	if (rxdb !== undefined && typeof rxdb !== 'boolean' && (typeof rxdb !== 'object' || rxdb === null)) {
+		throw new TypeError('rxdb must be true, false or an object with options');
+	}
+	if (typeof rxdb === 'object' && (rxdb.token !== undefined && (typeof rxdb.token !== 'string' || rxdb.token === '') || rxdb.alwaysOn !== undefined && typeof rxdb.alwaysOn !== 'boolean')) {
+		throw new TypeError('rxdb.token must be a string that is not empty, and rxdb.alwaysOn true or false');
 	}
 	return records as Records<T>;
 }

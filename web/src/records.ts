@@ -1,26 +1,33 @@
 import type { Collection } from './collection.js';
 import { contentOf, documentFactory, versionOf, type Document, type DocumentFactory } from './document.js';
 import { Feed } from './feed.js';
-import { live } from './live.js';
+import type { Draft, Drafts } from './drafts.js';
+import { edited, type Edit } from './edits.js';
+import { ShoalError } from './errors.js';
+import { following, live, type Begin } from './live.js';
 import { Source, type Observable } from './observable.js';
+import type { QueryExplanation } from './query.js';
 import type { CollectionSchema } from './schema.js';
-import { after } from './order.js';
 import type { Core } from './wasm.js';
 import { WriteQueue, type Version, type WriteKind, type WriteTarget } from './writes.js';
 
 type Content = Record<string, unknown>;
 
-/** The core's text, see reading in wasm/reading_js.go. */
-interface Reading {
-	t: number;
+/** Documents in the core's texts, see appendListed in wasm/reading_js.go. */
+interface Listed {
+	o: number[];
 	v: number[];
 	d: Content[];
 }
 
-/** @internal A document that is to be written: its primary key and its JSON text. */
-export interface Draft {
-	readonly id: string;
-	readonly text: string;
+/** See reading in wasm/reading_js.go. */
+interface Reading extends Listed {
+	t: number;
+}
+
+/** See edits in wasm/query_js.go. */
+interface Edits extends Listed {
+	e: number[];
 }
 
 /** @internal The documents of a collection: reads, writes, and the objects that stand for them. */
@@ -28,6 +35,7 @@ export class Records<T> {
 	readonly core: Core;
 	readonly number: number;
 	readonly key: string;
+	readonly drafts: Drafts;
 	readonly collection: Collection<T>;
 	readonly feed: Feed<T>;
 	readonly #closed = new Source<void>();
@@ -36,11 +44,12 @@ export class Records<T> {
 	readonly #documents = new Map<string, WeakRef<Document<T>>>();
 	#sweepAt = 1024;
 
-	constructor(core: Core, number: number, collection: Collection<T>, schema: CollectionSchema) {
+	constructor(core: Core, number: number, collection: Collection<T>, schema: CollectionSchema, drafts: Drafts) {
 		this.core = core;
 		this.number = number;
 		this.collection = collection;
-		this.key = schema.primaryKey;
+		this.key = drafts.key;
+		this.drafts = drafts;
 		this.feed = new Feed(core, number, this);
 		this.#writes = new WriteQueue(core, number);
 		this.#make = documentFactory<T>(this, Object.keys(schema.properties));
@@ -61,30 +70,52 @@ export class Records<T> {
 		return this.#take(await this.core.call<string>('get', this.number, JSON.stringify(ids))).documents;
 	}
 
-	async all(): Promise<Document<T>[]> {
-		return this.#take(await this.core.call<string>('find', this.number)).documents;
+	/** Answers a query, which is JSON text. */
+	async find(query: string): Promise<Document<T>[]> {
+		const documents: Document<T>[] = [];
+		const of = this.core.own({ event: (_, text) => this.#push(documents, text) });
+		try {
+			this.#push(documents, await this.core.call<string>('find', this.number, of, query));
+		} finally {
+			this.core.forget(of);
+		}
+		return documents;
 	}
 
-	count(): Promise<number> {
-		return this.core.call('count', this.number);
+	count(query: string): Promise<number> {
+		return this.core.call('count', this.number, query);
+	}
+
+	async explain(query: string): Promise<QueryExplanation> {
+		return JSON.parse(await this.core.call<string>('explain', this.number, query)) as QueryExplanation;
+	}
+
+	#push(documents: Document<T>[], text: string): void {
+		for (const document of this.#take(text).documents) {
+			documents.push(document);
+		}
 	}
 
 	#take(text: string): { tail: number; documents: Document<T>[] } {
-		const { t, v, d }: Reading = JSON.parse(text);
-		return {
-			tail: t,
-			documents: d.map((content, i) => this.#hold({ replica: v[2 * i] as number, counter: v[2 * i + 1] as number }, content)),
-		};
+		const reading = JSON.parse(text) as Reading;
+		return { tail: reading.t, documents: this.#list(reading) };
 	}
 
-	/** Returns the object for a version that the log has. */
-	#hold(version: Version, content: Content): Document<T> {
+	#list({ o, v, d }: Listed): Document<T>[] {
+		const old = new Set(o);
+		return d.map((content, i) => this.#hold({ replica: v[2 * i] as number, counter: v[2 * i + 1] as number }, content, old.has(i)));
+	}
+
+	/** Returns the object for a version that the log has. One that is known to be old does not take the newest one's place. */
+	#hold(version: Version, content: Content, old = false): Document<T> {
 		const id = content[this.key] as string;
 		const held = this.#documents.get(id)?.deref();
-		if (held && same(versionOf(held), version)) {
+		const heldVersion = held && versionOf(held);
+		if (held && same(heldVersion, version)) {
 			return held;
 		}
-		return this.#keep(this.#make(id, version, content, false));
+		const document = this.#make(id, version, content, false);
+		return old || heldVersion?.replica === version.replica && heldVersion.counter > version.counter ? document : this.#keep(document);
 	}
 
 	#keep(document: Document<T>): Document<T> {
@@ -118,86 +149,103 @@ export class Records<T> {
 
 	// Observables.
 
-	/** All documents in the order of their primary keys. */
-	observeAll(): Observable<Document<T>[]> {
-		return live(this.feed, this.closed, {
-			read: async () => {
-				const { tail, documents } = this.#take(await this.core.call<string>('find', this.number));
-				return { tail, result: documents, apply: (batch, result) => after(result, batch.changes) };
-			},
-		});
+	/** The result of a query, which is JSON text. */
+	observe(query: string): Observable<Document<T>[]> {
+		return live(this.closed, this.#watched<Document<T>[]>('observe', query, [], (kind, text, result) => {
+			if (kind === 'rows') {
+				this.#push(result, text);
+				return result; // which nobody has seen yet
+			}
+			return edited(result, this.#edits(JSON.parse(text) as Edits));
+		}));
+	}
+
+	/** The number of documents that meet a query's selector. */
+	observeCount(query: string): Observable<number> {
+		return live(this.closed, this.#watched('observeCount', query, 0, (_, text) => Number(text)));
+	}
+
+	/** Begins what the core keeps up to date. */
+	#watched<R>(method: 'observe' | 'observeCount', query: string, start: R, take: (kind: string, text: string, result: R) => R): Begin<R> {
+		return (show, fail) => {
+			let result = structuredClone(start);
+			let complete = false;
+			let stopped = false;
+			const of = this.core.own({
+				event: (kind, text) => {
+					const next = take(kind, text, result);
+					if (next !== result || !complete) {
+						result = next;
+						if (complete) {
+							show(result);
+						}
+					}
+				},
+			});
+			const begun = this.core.call(method, this.number, of, query);
+			begun.then(() => {
+				complete = true;
+				if (!stopped) {
+					show(result);
+				}
+			}, fail);
+			return () => {
+				stopped = true;
+				this.core.forget(of);
+				begun.then(() => this.core.call('unobserve', this.number, of)).catch(() => {}); // it never began, or ended with the collection
+			};
+		};
+	}
+
+	#edits({ e, ...listed }: Edits): Edit<Document<T>>[] {
+		const documents = this.#list(listed);
+		const edits: Edit<Document<T>>[] = [];
+		for (let i = 0, n = 0; i < e.length; i += 2) {
+			const kind = e[i] as Edit<unknown>['kind'];
+			edits.push({ kind, at: e[i + 1] as number, document: kind === 2 ? undefined : documents[n++] });
+		}
+		return edits;
 	}
 
 	/** One document, null while there is none; with deleted, the deleted version after that. */
 	observeOne(id: string, deleted = false): Observable<Document<T> | null> {
-		return live<T, Document<T> | null>(this.feed, this.closed, {
+		return live(this.closed, following<T, Document<T> | null>(this.feed, {
 			read: async () => {
 				const { tail, documents } = this.#take(await this.core.call<string>('get', this.number, JSON.stringify([id])));
-				return {
-					tail,
-					result: documents[0] ?? null,
-					apply: ({ changes }, result) => changes.reduce((one, { operation, document }) => {
-						if (document.primary !== id) {
-							return one;
-						}
-						return operation === 'DELETE' && !deleted ? null : document;
-					}, result),
-				};
+				return { tail, result: documents[0] ?? null };
 			},
-		});
+			apply: ({ changes }, result) => changes.reduce((one, { operation, document }) => {
+				if (document.primary !== id) {
+					return one;
+				}
+				return operation === 'DELETE' && !deleted ? null : document;
+			}, result),
+		}));
 	}
 
 	/** Those of some documents that exist, by primary key, in the order of ids. */
 	observeSome(ids: readonly string[]): Observable<Map<string, Document<T>>> {
 		const wanted = new Set(ids);
-		return live(this.feed, this.closed, {
+		return live(this.closed, following(this.feed, {
 			read: async () => {
 				const { tail, documents } = this.#take(await this.core.call<string>('get', this.number, JSON.stringify(ids)));
-				return {
-					tail,
-					result: byPrimary(documents),
-					apply: ({ changes }, result) => {
-						const relevant = changes.filter(({ document }) => wanted.has(document.primary));
-						if (relevant.length === 0) {
-							return result;
-						}
-						const next = new Map(result);
-						for (const { operation, document } of relevant) {
-							operation === 'DELETE' ? next.delete(document.primary) : next.set(document.primary, document);
-						}
-						return byPrimary(ids.flatMap((id) => next.get(id) ?? []));
-					},
-				};
+				return { tail, result: byPrimary(documents) };
 			},
-		});
-	}
-
-	observeCount(): Observable<number> {
-		return live(this.feed, this.closed, {
-			// A commit between the reading and the next batch is in that batch's count.
-			read: async () => ({ tail: 0, result: await this.count(), apply: ({ count }) => count }),
-		});
+			apply: ({ changes }, result) => {
+				const relevant = changes.filter(({ document }) => wanted.has(document.primary));
+				if (relevant.length === 0) {
+					return result;
+				}
+				const next = new Map(result);
+				for (const { operation, document } of relevant) {
+					operation === 'DELETE' ? next.delete(document.primary) : next.set(document.primary, document);
+				}
+				return byPrimary(ids.flatMap((id) => next.get(id) ?? []));
+			},
+		}));
 	}
 
 	// Writes.
-
-	/** Checks a document that somebody wants to write. */
-	draft(document: unknown, name: string): Draft {
-		if (typeof document !== 'object' || document === null || Array.isArray(document)) {
-			throw new TypeError(`${name} must be an object`);
-		}
-		const { toJSON } = document as { toJSON?: unknown };
-		const content = (typeof toJSON === 'function' ? toJSON.call(document) : document) as Content;
-		const id = content[this.key];
-		// The core takes our word for the primary key, so the text must have it.
-		if (typeof id !== 'string' || !Object.prototype.propertyIsEnumerable.call(content, this.key)) {
-			throw new TypeError(`${name} must have its primary key, the field ${this.key}, as a string`);
-		}
-		if (!isWellFormed(id)) {
-			throw new TypeError(`${name} has a primary key with half a surrogate pair`);
-		}
-		return { id, text: JSON.stringify(content) };
-	}
 
 	write(kind: 'i' | 'u', { id, text }: Draft): Promise<Document<T>> {
 		return this.#write(kind, id, text, () => text);
@@ -217,12 +265,19 @@ export class Records<T> {
 		if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) {
 			throw new TypeError('patch must be an object');
 		}
-		return this.#write('p', id, JSON.stringify(patch), (body) => body as Content);
+		if (!this.drafts.validates) {
+			return this.#write('p', id, JSON.stringify(patch), (body) => body as Content);
+		}
+		const [document] = await this.get([id]);
+		if (!document) {
+			throw new ShoalError('not-found', `document not found: ${JSON.stringify(id)}`, { documentId: id });
+		}
+		return document.modify((content) => ({ ...content, ...JSON.parse(JSON.stringify(patch)) as Partial<T> })); // of the whole is known what it may be
 	}
 
 	/** Writes the content in the place of just that version. */
 	async replace(document: Document<T>, content: unknown): Promise<Document<T>> {
-		const { id, text } = this.draft(content, 'what change returns');
+		const { id, text } = this.drafts.version(content, 'what change returns');
 		if (id !== document.primary) {
 			throw new TypeError(`the primary key, field ${this.key}, must stay ${JSON.stringify(document.primary)}`);
 		}
@@ -276,9 +331,4 @@ function same(a: Version | undefined, b: Version | undefined): boolean {
 
 function byPrimary<T>(documents: Document<T>[]): Map<string, Document<T>> {
 	return new Map(documents.map((document) => [document.primary, document]));
-}
-
-function isWellFormed(text: string): boolean {
-	const { isWellFormed: builtIn } = text as { isWellFormed?(): boolean };
-	return builtIn ? builtIn.call(text) : !/\p{Surrogate}/u.test(text);
 }

@@ -7,7 +7,7 @@ export type WasmSource = string | URL | Response | Promise<Response> | BufferSou
 /** @internal The methods of the core; wasm/core_js.go says what they do. */
 type Method =
 	| 'open' | 'closeDatabase' | 'removeDatabase' | 'addCollection'
-	| 'write' | 'find' | 'get' | 'count' | 'info' | 'watch'
+	| 'write' | 'find' | 'get' | 'count' | 'explain' | 'observe' | 'observeCount' | 'unobserve' | 'info' | 'watch'
 	| 'replicate' | 'cancel' | 'awaitFirstPeer' | 'awaitInSync' | 'awaitReplicated' | 'stats' | 'wake'
 	| 'addNetwork' | 'networkEvent';
 
@@ -32,6 +32,7 @@ export class Core {
 	readonly #pending = new Set<(error: Error) => void>();
 	readonly #receivers = new Map<number, Receiver>();
 	#fatal: ShoalError | undefined;
+	#lastOwn = 0;
 	#wakes = false;
 	#events: { kind: string; of: number; text: string }[] = [];
 
@@ -67,12 +68,21 @@ export class Core {
 		this.#wakes = true;
 		const wake = () => void this.call('wake').catch(() => {});
 		globalThis.addEventListener?.('online', wake);
+		globalThis.addEventListener?.('pageshow', wake);
+		globalThis.document?.addEventListener('resume', wake); // after a freeze (Page Lifecycle)
+		(globalThis.navigator as { connection?: EventTarget } | undefined)?.connection?.addEventListener?.('change', wake); // of the network (Network Information)
 		globalThis.document?.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && wake());
 	}
 
 	/** Says who takes what the core tells and asks of a thing. */
 	receive(of: number, receiver: Receiver): void {
 		this.#receivers.set(of, receiver);
+	}
+
+	/** Gives a receiver a number that is not the core's, for it to tell of what it is about to begin. */
+	own(receiver: Receiver): number {
+		this.#receivers.set(--this.#lastOwn, receiver);
+		return this.#lastOwn;
 	}
 
 	forget(of: number): void {
@@ -109,7 +119,11 @@ export class Core {
 
 	async #request(kind: string, of: number, text: string, bytes: Uint8Array | undefined): Promise<string | undefined> {
 		await undefined; // nothing of the application runs within the program
-		const receiver = this.#receivers.get(of);
+		let receiver = this.#receivers.get(of);
+		for (let i = 0; i < 5 && !receiver; i++) {
+			await new Promise((resolve) => setTimeout(resolve, 20)); // a pool asks for its token before the page knows its number
+			receiver = this.#receivers.get(of);
+		}
 		if (!receiver?.request) {
 			throw new ShoalError('closed', `nobody answers ${kind}`);
 		}

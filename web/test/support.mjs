@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import * as shoal from '../dist/shoal.js';
 
-const wasm = readFileSync(new URL('../dist/shoal.wasm', import.meta.url));
+export const wasm = readFileSync(new URL('../dist/shoal.wasm', import.meta.url));
 
 export const schema = {
 	version: 0,

@@ -94,6 +94,23 @@ async function inferred(): Promise<void> {
 	void [title, tags, removed, one, sure, all, some, count, status, db.collections.todos, db.todos];
 }
 
+async function queried(todos: Collection<Todo>): Promise<void> {
+	todos.find({ selector: { done: false, rank: { $gt: 1, $lte: 5 }, title: { $regex: '^M', $options: 'i' }, tags: 'x' }, sort: [{ title: 'desc' }, { 'place.x': 'asc' }], limit: 5, skip: 1, index: ['done', 'title'] });
+	todos.find({ selector: { $or: [{ title: 'a' }, { 'place.x': { $lt: 5 } }], tags: { $in: ['a'], $size: 1 }, rank: null, place: { $exists: true } } });
+	// @ts-expect-error done is no string
+	todos.find({ selector: { done: 'no' } });
+	// @ts-expect-error there is no such field
+	todos.find({ selector: { colour: 'red' } });
+	// @ts-expect-error there is no such operator
+	todos.find({ selector: { rank: { $near: 1 } } });
+	// @ts-expect-error there is no such direction
+	todos.find({ sort: [{ title: 'up' }] });
+	const removed: Document<Todo>[] = await todos.find({ selector: { done: true } }).remove();
+	const index: readonly string[] = (await todos.find().explain()).index;
+	const count: number = await todos.count({ selector: { done: true } }).exec();
+	void [removed, index, count];
+}
+
 async function replicated(todos: Collection<Todo>): Promise<void> {
 	const pool = await replicateP2P({
 		collection: todos,
@@ -143,4 +160,4 @@ async function named(): Promise<void> {
 	await createDatabase({ name: 'app', storage: 'cloud' });
 }
 
-void [inferred, replicated, custom, named];
+void [queried, inferred, replicated, custom, named];

@@ -18,7 +18,7 @@ var errTooBig = errors.New("rtc: message too big")
 // conn is the data plane of a connection: it moves messages over the lanes of a peer connection. The link above it says when
 // it is open and when it ends. It implements transport.Conn together with link.
 type conn struct {
-	pc        *pc
+	out       medium // set before the connection is used
 	highWater int
 
 	in    *inbox
@@ -31,6 +31,12 @@ type conn struct {
 	lastHeard atomic.Int64 // when the last piece came, as time since start
 	start     time.Time
 	pings     pings
+}
+
+// medium carries the pieces of a conn: a pc, or a tunnel through the signaling server.
+type medium interface {
+	send(lane transport.Lane, piece []byte) error // does not wait, and does not keep piece
+	buffered(lane transport.Lane) int             // bytes that are unsent
 }
 
 // outLane is one lane of what is sent.
@@ -100,7 +106,7 @@ func (c *conn) send(ctx context.Context, lane transport.Lane, msg []byte) error 
 func (c *conn) sendPieces(ctx context.Context, lane transport.Lane, l *outLane, msg []byte) (err error) {
 	begun := false
 	l.buf, err = split(msg, l.buf, c.limit, func(piece []byte) error {
-		for c.pc.buffered(lane) > c.highWater {
+		for c.out.buffered(lane) > c.highWater {
 			if err := c.wait(ctx, l.drained); err != nil {
 				return err
 			}
@@ -123,7 +129,7 @@ func (c *conn) write(lane transport.Lane, piece []byte) error {
 	if c.done.Err() != nil {
 		return closedError(context.Cause(c.done))
 	}
-	if err := c.pc.send(lane, piece); err != nil {
+	if err := c.out.send(lane, piece); err != nil {
 		c.fail(err)
 		return closedError(context.Cause(c.done))
 	}
@@ -216,10 +222,10 @@ func (c *conn) control(piece []byte) error {
 
 // pong answers a ping, unless so much is unsent that a peer seems to ask without ever reading.
 func (c *conn) pong(value uint64) error {
-	if c.pc.buffered(transport.Live) > 2*c.highWater {
+	if c.out.buffered(transport.Live) > 2*c.highWater {
 		return nil
 	}
-	return c.pc.send(transport.Live, appendControl(nil, piecePong, value))
+	return c.out.send(transport.Live, appendControl(nil, piecePong, value))
 }
 
 // ping sends a ping; the pong counts as heard, and tells the round trip time.

@@ -17,6 +17,7 @@ type drive struct {
 	described bool // the remote description is set
 	early     []candidate
 	mark      []byte // fingerprint of the peer's certificate
+	seen      seen
 	open      [transport.Lanes]bool
 
 	state     string    // of the peer connection
@@ -155,6 +156,7 @@ func (d *drive) accept(s signal) error {
 }
 
 func (d *drive) addCandidates(candidates []candidate) error {
+	d.seen.theirs = noteTypes(d.seen.theirs, candidates)
 	if !d.described {
 		if len(d.early)+len(candidates) > maxCandidates {
 			return fmt.Errorf("%w: more than %d candidates without a description", errSignal, maxCandidates)
@@ -181,6 +183,7 @@ func (d *drive) happened(events []pcEvent) error {
 			candidates = append(candidates, e.candidate)
 		}
 	}
+	d.seen.own = noteTypes(d.seen.own, candidates)
 	for len(candidates) > 0 {
 		n := min(len(candidates), maxCandidates)
 		d.owner.tell(d.link, signal{Kind: kindCandidates, ID: d.id, Candidates: candidates[:n]})
@@ -205,6 +208,9 @@ func (d *drive) handle(e pcEvent) error {
 		}
 	case eventClosed:
 		return errClosedByPeer
+	case eventGather:
+		d.seen.fault(e.err)
+		d.logger.Info("gather candidates", "peer", d.Peer(), "error", e.err)
 	case eventFault:
 		return e.err
 	}
@@ -237,7 +243,7 @@ func (d *drive) setState(state string, now time.Time) error {
 		return errClosedByPeer
 	case stateFailed:
 		if !d.isOpen() {
-			return errFailed
+			return d.seen.explain(errFailed)
 		}
 		d.trouble(now)
 		d.restartAt = now

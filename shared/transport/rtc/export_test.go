@@ -9,7 +9,7 @@ import (
 
 // Times are those of timing that a test changes; zero keeps the default.
 type Times struct {
-	Connect, BackoffMin, BackoffMax, Ping, Gone, Frozen, Probe, Restart, Again, GiveUp time.Duration
+	Connect, BackoffMin, BackoffMax, Ping, Gone, Frozen, Probe, Restart, Again, GiveUp, Relay, Upgrade time.Duration
 }
 
 // NativeConfig lets tests change what only pion can be told.
@@ -32,6 +32,7 @@ func StartTest(signaler Signaler, opts *Options, times Times, change func(*Nativ
 	for value, target := range map[*time.Duration]*time.Duration{
 		&times.Connect: &t.connect, &times.BackoffMin: &t.backoffMin, &times.BackoffMax: &t.backoffMax, &times.Ping: &t.ping,
 		&times.Gone: &t.gone, &times.Frozen: &t.frozen, &times.Probe: &t.probe, &times.Restart: &t.restart, &times.Again: &t.again, &times.GiveUp: &t.giveUp,
+		&times.Relay: &t.relay, &times.Upgrade: &t.upgrade,
 	} {
 		if *value != 0 {
 			*target = *value

@@ -56,7 +56,7 @@ func (d *drive) tick(now time.Time) error {
 	reached := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	switch {
 	case reached(d.connectBy):
-		return ErrTimeout
+		return d.seen.explain(ErrTimeout)
 	case reached(d.giveUpBy()):
 		return fmt.Errorf("%w: no path for %v", ErrPeerGone, now.Sub(d.troubleAt).Round(time.Second))
 	case reached(d.probeBy):

@@ -26,6 +26,8 @@ const signalQueue = 64
 // run method is the only writer of its state. It implements transport.Conn.
 type link struct {
 	*conn
+	pc        *pc       // nil where the connection is relayed
+	relay     *relaying // nil where it is not
 	id        string
 	initiator bool
 	self      string // instance of this network
@@ -93,6 +95,9 @@ func (l *link) Stats(ctx context.Context) transport.Stats {
 	if l.done.Err() != nil {
 		return transport.Stats{}
 	}
+	if l.pc == nil {
+		return l.relayStats()
+	}
 	s, err := l.pc.stats(ctx)
 	if err != nil {
 		l.logger.Debug("get stats", "peer", l.Peer(), "error", err)
@@ -147,7 +152,7 @@ func (l *link) run(offer signal, old string) {
 		},
 	})
 	if err == nil {
-		l.pc = p
+		l.pc, l.out = p, p
 		d := &drive{link: l, connectBy: time.Now().Add(l.timing.connect)}
 		err = d.run(offer, old)
 	}

@@ -150,7 +150,11 @@ func (n *Network) begin(p *peer, id string, offer signal, old string) {
 	n.links[id] = l
 	p.attempt = l
 	p.actAt = time.Time{}
-	n.opts.Events(transport.Event{Peer: p.id, State: transport.Connecting})
+	p.relayAt = time.Now().Add(n.timing.relay)
+	if !p.hasRelay() {
+		p.tried = true
+		n.opts.Events(transport.Event{Peer: p.id, State: transport.Connecting})
+	}
 	n.running.Go(func() { l.run(offer, old) })
 }
 
@@ -191,6 +195,7 @@ func (n *Network) alias(p *peer, l *link) {
 	}
 	p.open = l
 	p.actAt = time.Time{}
+	p.endRelay(ErrReplaced)
 	n.logger.Info("peer has another id", "peer", p.id, "before", l.Peer())
 	n.opts.Events(transport.Event{Peer: l.Peer(), State: transport.Closed})
 	n.opts.Events(transport.Event{Peer: p.id, State: transport.Open})
@@ -223,8 +228,9 @@ func (n *Network) opened(l *link) {
 			other.fail(ErrReplaced)
 		}
 	}
-	p.attempt, p.open = nil, l
+	p.attempt, p.open, p.tried = nil, l, false
 	p.actAt = time.Time{}
+	p.endRelay(ErrReplaced)
 	l.openedAt = time.Now()
 	n.logger.Info("connected", "peer", p.id)
 	n.opts.Events(transport.Event{Peer: p.id, State: transport.Open})
@@ -267,17 +273,26 @@ func isClean(cause error) bool {
 // failed deals with an attempt that came to nothing.
 func (n *Network) failed(p *peer, cause error) {
 	n.logger.Info("attempt failed", "peer", p.id, "error", cause)
-	n.opts.Events(transport.Event{Peer: p.id, State: transport.Failed, Err: cause})
+	if !p.hasRelay() {
+		p.tried = true
+		n.opts.Events(transport.Event{Peer: p.id, State: transport.Failed, Err: cause})
+	}
 	n.retry(p)
+	if !errors.Is(cause, ErrFull) {
+		n.startRelay(p)
+	}
 }
 
 // retry plans the next attempt at p, if there is to be one.
 func (n *Network) retry(p *peer) {
-	if !n.wanted(p) || p.open != nil || p.attempt != nil {
+	if n.postpone(p) || !n.wanted(p) || p.open != nil || p.attempt != nil {
 		return
 	}
 	p.failures++
 	wait := n.timing.backoff(p.failures, n.opts.Rand)
+	if p.hasRelay() {
+		wait += n.timing.upgrade << min(p.failures-1, 3)
+	}
 	if !n.initiates(p) {
 		wait += n.timing.connect // the peer begins by itself, unless it does not know
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -26,6 +27,8 @@ type Network struct {
 	native   nativeConfig
 	instance string
 	counts   counts
+	canRelay bool    // the signaler does
+	relayer  Relayer // nil where there are to be no relayed connections
 
 	calls   chan func()     // for the loop
 	done    chan struct{}   // closed when the loop ended
@@ -37,10 +40,13 @@ type Network struct {
 
 	// The following fields belong to the loop.
 	self    string // "" while there is no connection to the signaling server
+	named   string // the last self
 	servers []ICEServer
 	topics  map[string]bool
 	peers   map[string]*peer
 	links   map[string]*link // by id
+	relays  map[*link]struct{}
+	avoided map[string]time.Time // peers with which there is to be no connection before that time
 	closing bool
 }
 
@@ -69,6 +75,14 @@ func start(signaler Signaler, opts *Options, native nativeConfig, times timing) 
 		topics:   make(map[string]bool),
 		peers:    make(map[string]*peer),
 		links:    make(map[string]*link),
+		relays:   make(map[*link]struct{}),
+		avoided:  make(map[string]time.Time),
+	}
+	if relayer, ok := signaler.(Relayer); ok {
+		n.canRelay = true
+		if !opts.NoRelay {
+			n.relayer = relayer
+		}
 	}
 	n.life, n.cancel = context.WithCancelCause(context.Background())
 	n.running.Go(n.loop)
@@ -84,7 +98,7 @@ func (n *Network) loop() {
 	defer close(n.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for !n.closing || len(n.links) > 0 {
+	for !n.closing || len(n.links)+len(n.relays) > 0 {
 		timer.Reset(time.Until(n.due()))
 		select {
 		case call := <-n.calls:
@@ -185,8 +199,35 @@ func (n *Network) Wake() {
 		for _, l := range n.links {
 			signalOne(l.woken)
 		}
+		for l := range n.relays {
+			signalOne(l.woken)
+		}
 		for _, p := range n.peers {
 			p.hurry(time.Now())
+		}
+	})
+}
+
+// Avoid makes no connection to a peer for some time: its owner has closed one because the peer is not to be dealt with. It must not be called from Options.Events.
+func (n *Network) Avoid(peer string, d time.Duration) {
+	n.do(func() {
+		until := time.Now().Add(d)
+		maps.DeleteFunc(n.avoided, func(_ string, t time.Time) bool { return time.Now().After(t) })
+		if len(n.avoided) < maxListed {
+			n.avoided[peer] = until
+		}
+		p := n.peers[peer]
+		if p == nil {
+			n.opts.Events(transport.Event{Peer: peer, State: transport.Closed}) // it left meanwhile
+			return
+		}
+		p.tried = true
+		if p.attempt != nil {
+			n.drop(p, p.attempt)
+		}
+		p.endRelay(errDropped)
+		if p.open == nil {
+			n.postpone(p)
 		}
 	})
 }
@@ -196,6 +237,9 @@ func (n *Network) Close() error {
 	n.do(func() {
 		n.closing = true
 		for _, l := range n.links {
+			l.fail(net.ErrClosed)
+		}
+		for l := range n.relays {
 			l.fail(net.ErrClosed)
 		}
 	})

@@ -524,3 +524,45 @@ func TestCloseAnytime(t *testing.T) {
 		b.close()
 	}
 }
+
+// TestAvoid: a peer that is avoided gets no answer, whoever begins, until the time is over.
+func TestAvoid(t *testing.T) {
+	l := newLab(t)
+	times := fast
+	times.Connect = fast.Probe
+	a := l.member("a", setup{times: times})
+	b := l.member("b", setup{times: times})
+	ca := a.accept()
+	b.accept()
+	ca.Close()
+	a.Avoid("b", l.never())
+	opened := a.count("b", transport.Open)
+	b.await("a", transport.Open)
+	b.await("a", transport.Closed)
+	c := l.member("c", setup{times: times})
+	b.await("c", transport.Open) // so much later
+	a.await("c", transport.Open)
+	if n := a.count("b", transport.Open); n != opened {
+		t.Errorf("%d connections to the peer that is avoided, want %d", n, opened)
+	}
+	a.Wake()
+	a.Avoid("b", 0)
+	c.close()
+	a.await("b", transport.Open)
+}
+
+// TestGone: of a peer that left before there was a connection nothing is shown any more.
+func TestGone(t *testing.T) {
+	l := newLab(t)
+	l.server.SetFilter(func(_, _ string, data []byte) bool { return kind(data) != "answer" })
+	a := l.member("a", setup{times: fast})
+	b := l.member("b", setup{times: fast})
+	a.await("b", transport.Connecting)
+	b.close()
+	a.await("b", transport.Closed)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if last := a.events[len(a.events)-1]; last.State != transport.Closed {
+		t.Errorf("the last event is %+v", last)
+	}
+}

@@ -22,6 +22,7 @@ type outbox struct {
 type outgoing struct {
 	room, peer string
 	data       []byte
+	relay      bool // a frame for the relay
 }
 
 func newOutbox() *outbox {
@@ -60,13 +61,20 @@ func (o *outbox) next(cut context.CancelFunc) (outgoing, bool) {
 	return s, true
 }
 
+func (s *outgoing) send(ctx context.Context, signaler Signaler) error {
+	if r, ok := signaler.(Relayer); ok && s.relay {
+		return r.Relay(ctx, s.room, s.peer, s.data)
+	}
+	return signaler.Send(ctx, s.room, s.peer, s.data)
+}
+
 // run sends until ctx ends.
 func (o *outbox) run(ctx context.Context, signaler Signaler, logger *slog.Logger) {
 	for {
 		sending, cut := context.WithCancel(ctx)
 		s, ok := o.next(cut)
 		if ok {
-			if err := signaler.Send(sending, s.room, s.peer, s.data); err != nil {
+			if err := s.send(sending, signaler); err != nil {
 				logger.Debug("send signal", "peer", s.peer, "room", s.room, "error", err)
 			}
 			cut()

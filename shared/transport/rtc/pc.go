@@ -5,12 +5,10 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/pion/webrtc/v4"
-
 	"github.com/shoaldb/shoal/shared/transport"
 )
 
-// The type pc, in pc_js.go and pc_notjs.go, is an RTCPeerConnection with a data channel for each lane. Its methods may be called
+// The type pc, in pc_js.go and pc_notjs.go, is an RTCPeerConnection with a data channel for each lane, or a single one. Its methods may be called
 // concurrently, but offer, answer, accept and addCandidate one at a time. Where they wait they do so until ctx ends at most.
 //
 //	newPC(cfg pcConfig, h pcHandler) (*pc, error)
@@ -19,7 +17,7 @@ import (
 //	accept(ctx, answer string) error                          setRemoteDescription
 //	addCandidate(ctx, c candidate) error
 //	descriptions() (local, remote string)                     the session descriptions in use
-//	send(lane, piece []byte) error                            does not wait, and does not keep piece
+//	send(lane, piece []byte) error                            does not wait, and does not keep piece; as text on a single channel
 //	buffered(lane) int                                        bytes of the lane's channel that are unsent
 //	stats(ctx) (transport.Stats, error)
 //	setServers(servers []ICEServer)                           for the next ICE restart
@@ -34,6 +32,8 @@ type pcConfig struct {
 	lowWater  int // the drained handler is called when a channel falls to this
 	native    nativeConfig
 	counts    *counts
+	// Instead of the lanes one channel, of texts, which the initiator makes, as simple-peer does. It takes the place of the live lane.
+	single, initiator bool
 }
 
 // counts is what a network has open at the moment.
@@ -55,7 +55,7 @@ type pcEvent struct {
 	candidate candidate      // of eventCandidate
 	state     string         // of eventState: an RTCPeerConnectionState
 	lane      transport.Lane // of eventOpen and eventClosed
-	err       error          // of eventFault
+	err       error          // of eventFault and eventGather
 }
 
 type pcEventKind uint8
@@ -65,7 +65,8 @@ const (
 	eventState
 	eventOpen
 	eventClosed
-	eventFault // the channel did something that no peer of this network makes it do
+	eventGather // a STUN or TURN server could not be used; not told by pion
+	eventFault  // the channel did something that no peer of this network makes it do
 )
 
 // The values of RTCPeerConnectionState that matter here.
@@ -99,24 +100,8 @@ func (q *pcQueue) takeAll() []pcEvent {
 	return events
 }
 
+// errChannel is the fault of a simple peer that opened a channel that is of no use, or more than one.
+var errChannel = errors.New("rtc: peer opened a second data channel, or one that loses or reorders messages")
+
 // errText is the fault of a peer that sent a text message.
 var errText = errors.New("rtc: peer sent text, only binary messages are in use")
-
-func configuration(servers []ICEServer, relayOnly bool) webrtc.Configuration {
-	cfg := webrtc.Configuration{ICEServers: iceServers(servers)}
-	if relayOnly {
-		cfg.ICETransportPolicy = webrtc.ICETransportPolicyRelay
-	}
-	return cfg
-}
-
-func iceServers(servers []ICEServer) []webrtc.ICEServer {
-	list := make([]webrtc.ICEServer, len(servers))
-	for i, server := range servers {
-		list[i] = webrtc.ICEServer{URLs: server.URLs, Username: server.Username}
-		if server.Credential != "" {
-			list[i].Credential = server.Credential
-		}
-	}
-	return list
-}

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"syscall/js"
 
-	"github.com/pion/webrtc/v4"
-
 	"github.com/shoaldb/shoal/shared/transport"
 )
 
@@ -29,14 +27,15 @@ func newNativeConfig(opts *Options) (nativeConfig, error) {
 	return nativeConfig{}, nil
 }
 
-// pc has pion make the objects, and uses them through JSValue: pion's callbacks start a goroutine each, so that messages and
-// states could change their order, and its waits for promises do not end when the connection is closed meanwhile.
+// pc does without pion, whose API for browsers starts a goroutine for each callback, so that messages and states could change their
+// order, whose waits for promises do not end when the connection is closed meanwhile, and which would make up a fifth of shoal.wasm.
 type pc struct {
 	rtc       js.Value // RTCPeerConnection
 	lanes     [transport.Lanes]js.Value
 	scratch   [transport.Lanes]js.Value // Uint8Array that pieces are sent from
 	ended     js.Value                  // promise that close resolves
 	end       js.Value                  // its resolve function
+	text      bool                      // messages are texts
 	counts    *counts
 	listeners []listener
 	once      sync.Once
@@ -57,30 +56,75 @@ func newPC(cfg pcConfig, h pcHandler) (p *pc, err error) {
 		}
 	}()
 	defer catch(&err)
-	made, err := webrtc.NewPeerConnection(configuration(cfg.servers, cfg.relayOnly))
-	if err != nil {
-		return nil, fmt.Errorf("make RTCPeerConnection: %w", err)
+	config := map[string]any{"iceServers": iceServers(cfg.servers)}
+	if cfg.relayOnly {
+		config["iceTransportPolicy"] = "relay"
 	}
+	p = &pc{rtc: js.Global().Get("RTCPeerConnection").New(config), text: cfg.single, counts: cfg.counts}
 	cfg.counts.pcs.Add(1)
-	p = &pc{rtc: made.JSValue(), counts: cfg.counts}
 	p.ended, p.end = p.newPromise()
-	for i := range p.lanes {
-		lane, id, yes := transport.Lane(i), uint16(i), true
-		channel, err := made.CreateDataChannel(laneLabels[i], &webrtc.DataChannelInit{Ordered: &yes, Negotiated: &yes, ID: &id})
-		if err != nil {
-			return p, fmt.Errorf("make RTCDataChannel: %w", err)
-		}
-		p.openLane(lane, channel.JSValue(), cfg.lowWater, h)
-	}
+	p.openChannels(cfg, h)
 	p.on(p.rtc, "icecandidate", func(e js.Value) {
 		if c, ok := candidateOf(e.Get("candidate")); ok {
 			h.event(pcEvent{kind: eventCandidate, candidate: c})
 		}
 	})
+	p.on(p.rtc, "icecandidateerror", func(e js.Value) {
+		h.event(pcEvent{kind: eventGather, err: gatherError(e)})
+	})
 	p.on(p.rtc, "connectionstatechange", func(js.Value) {
 		h.event(pcEvent{kind: eventState, state: p.rtc.Get("connectionState").String()})
 	})
 	return p, nil
+}
+
+func (p *pc) openChannels(cfg pcConfig, h pcHandler) {
+	switch {
+	case cfg.single && cfg.initiator:
+		p.useSingle(p.rtc.Call("createDataChannel", singleLabel), cfg.lowWater, h)
+		return
+	case cfg.single:
+		p.awaitSingle(cfg, h)
+		return
+	}
+	for i := range p.lanes {
+		channel := p.rtc.Call("createDataChannel", laneLabels[i], map[string]any{"ordered": true, "negotiated": true, "id": i})
+		p.openLane(transport.Lane(i), channel, cfg.lowWater, h)
+	}
+}
+
+// awaitSingle uses the channel that the peer makes.
+func (p *pc) awaitSingle(cfg pcConfig, h pcHandler) {
+	p.on(p.rtc, "datachannel", func(e js.Value) {
+		channel := e.Get("channel")
+		reliable := channel.Get("ordered").Bool() && channel.Get("maxRetransmits").IsNull() && channel.Get("maxPacketLifeTime").IsNull()
+		if !p.lanes[transport.Live].IsUndefined() || !reliable {
+			h.event(pcEvent{kind: eventFault, err: errChannel})
+			return
+		}
+		p.useSingle(channel, cfg.lowWater, h)
+		if channel.Get("readyState").String() == "open" {
+			h.event(pcEvent{kind: eventOpen})
+		}
+	})
+}
+
+// useSingle makes channel the only one.
+func (p *pc) useSingle(channel js.Value, lowWater int, h pcHandler) {
+	p.lanes[transport.Live] = channel
+	channel.Set("binaryType", "arraybuffer")
+	channel.Set("bufferedAmountLowThreshold", lowWater)
+	decoder := js.Global().Get("TextDecoder").New()
+	p.on(channel, "bufferedamountlow", func(js.Value) { h.drained(transport.Live) })
+	p.on(channel, "open", func(js.Value) { h.event(pcEvent{kind: eventOpen}) })
+	p.on(channel, "close", func(js.Value) { h.event(pcEvent{kind: eventClosed}) })
+	p.on(channel, "message", func(e js.Value) {
+		data := e.Get("data")
+		if data.Type() != js.TypeString {
+			data = decoder.Call("decode", data) // simple-peer takes both, too
+		}
+		h.heard(transport.Live, []byte(data.String()))
+	})
 }
 
 func (p *pc) openLane(lane transport.Lane, channel js.Value, lowWater int, h pcHandler) {
@@ -220,6 +264,11 @@ func (p *pc) addCandidate(ctx context.Context, c candidate) (err error) {
 	return err
 }
 
+// gatherError reads an RTCPeerConnectionIceErrorEvent. Its code is that of a STUN error response, or 701 where there was no answer.
+func gatherError(e js.Value) error {
+	return fmt.Errorf("%.100s: %d %.100s", e.Get("url").String(), int(number(e.Get("errorCode"))), e.Get("errorText").String())
+}
+
 // candidateOf reads an RTCIceCandidate. The last one of a gathering is null, and in some browsers empty.
 func candidateOf(v js.Value) (candidate, bool) {
 	if !v.Truthy() || v.Get("candidate").String() == "" {
@@ -253,6 +302,10 @@ func (p *pc) descriptions() (local, remote string) {
 
 func (p *pc) send(lane transport.Lane, piece []byte) (err error) {
 	defer catch(&err)
+	if p.text {
+		p.lanes[lane].Call("send", string(piece))
+		return nil
+	}
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	js.CopyBytesToJS(p.scratch[lane], piece)
@@ -266,6 +319,12 @@ func (p *pc) setServers(servers []ICEServer) {
 	var err error
 	defer catch(&err) // without it the restart uses the servers of before
 	cfg := p.rtc.Call("getConfiguration")
+	cfg.Set("iceServers", iceServers(servers))
+	p.rtc.Call("setConfiguration", cfg)
+}
+
+// iceServers returns a list of RTCIceServer.
+func iceServers(servers []ICEServer) []any {
 	list := make([]any, len(servers))
 	for i, server := range servers {
 		urls := make([]any, len(server.URLs))
@@ -274,8 +333,7 @@ func (p *pc) setServers(servers []ICEServer) {
 		}
 		list[i] = map[string]any{"urls": urls, "username": server.Username, "credential": server.Credential}
 	}
-	cfg.Set("iceServers", list)
-	p.rtc.Call("setConfiguration", cfg)
+	return list
 }
 
 func (p *pc) close() {

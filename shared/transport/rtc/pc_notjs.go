@@ -42,6 +42,7 @@ func newNativeConfig(opts *Options) (nativeConfig, error) {
 type pc struct {
 	pion   *webrtc.PeerConnection
 	lanes  [shoal.Lanes]*webrtc.DataChannel
+	text   bool // messages are texts
 	counts *counts
 	once   sync.Once
 }
@@ -57,12 +58,10 @@ func newPC(cfg pcConfig, h pcHandler) (*pc, error) {
 		return nil, fmt.Errorf("make peer connection: %w", err)
 	}
 	cfg.counts.pcs.Add(1)
-	p := &pc{pion: pion, counts: cfg.counts}
-	for i := range p.lanes {
-		if err := p.openLane(shoal.Lane(i), cfg.lowWater, h); err != nil {
-			p.close()
-			return nil, fmt.Errorf("make data channel: %w", err)
-		}
+	p := &pc{pion: pion, text: cfg.single, counts: cfg.counts}
+	if err := p.openChannels(cfg, h); err != nil {
+		p.close()
+		return nil, fmt.Errorf("make data channel: %w", err)
 	}
 	pion.OnICECandidate(func(c *webrtc.ICECandidate) {
 		if c == nil {
@@ -103,6 +102,45 @@ func settings(cfg nativeConfig) webrtc.SettingEngine {
 		s.SetICETimeouts(cfg.disconnected, cfg.failed, cfg.disconnected/4)
 	}
 	return s
+}
+
+func (p *pc) openChannels(cfg pcConfig, h pcHandler) error {
+	switch {
+	case cfg.single && cfg.initiator:
+		channel, err := p.pion.CreateDataChannel(singleLabel, nil)
+		if err == nil {
+			p.useSingle(channel, cfg.lowWater, h)
+		}
+		return err
+	case cfg.single:
+		var once sync.Once
+		p.pion.OnDataChannel(func(channel *webrtc.DataChannel) {
+			first := false
+			once.Do(func() { first = true })
+			if !first || !channel.Ordered() || channel.MaxRetransmits() != nil || channel.MaxPacketLifeTime() != nil {
+				h.event(pcEvent{kind: eventFault, err: errChannel})
+				return
+			}
+			p.useSingle(channel, cfg.lowWater, h)
+		})
+		return nil
+	}
+	for i := range p.lanes {
+		if err := p.openLane(shoal.Lane(i), cfg.lowWater, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// useSingle makes channel the only one. It is used by others once they know that it is open.
+func (p *pc) useSingle(channel *webrtc.DataChannel, lowWater int, h pcHandler) {
+	p.lanes[shoal.Live] = channel
+	channel.SetBufferedAmountLowThreshold(uint64(lowWater))
+	channel.OnBufferedAmountLow(func() { h.drained(shoal.Live) })
+	channel.OnOpen(func() { h.event(pcEvent{kind: eventOpen}) })
+	channel.OnClose(func() { h.event(pcEvent{kind: eventClosed}) })
+	channel.OnMessage(func(msg webrtc.DataChannelMessage) { h.heard(shoal.Live, msg.Data) })
 }
 
 func (p *pc) openLane(lane shoal.Lane, lowWater int, h pcHandler) error {
@@ -183,7 +221,12 @@ func (p *pc) descriptions() (local, remote string) {
 	return local, remote
 }
 
-func (p *pc) send(lane shoal.Lane, piece []byte) error { return p.lanes[lane].Send(piece) }
+func (p *pc) send(lane shoal.Lane, piece []byte) error {
+	if p.text {
+		return p.lanes[lane].SendText(string(piece))
+	}
+	return p.lanes[lane].Send(piece)
+}
 
 func (p *pc) buffered(lane shoal.Lane) int { return int(p.lanes[lane].BufferedAmount()) }
 
@@ -198,4 +241,23 @@ func (p *pc) close() {
 		_ = p.pion.GracefulClose() // nothing is left to do about a transport that does not close
 		p.counts.pcs.Add(-1)
 	})
+}
+
+func configuration(servers []ICEServer, relayOnly bool) webrtc.Configuration {
+	cfg := webrtc.Configuration{ICEServers: iceServers(servers)}
+	if relayOnly {
+		cfg.ICETransportPolicy = webrtc.ICETransportPolicyRelay
+	}
+	return cfg
+}
+
+func iceServers(servers []ICEServer) []webrtc.ICEServer {
+	list := make([]webrtc.ICEServer, len(servers))
+	for i, server := range servers {
+		list[i] = webrtc.ICEServer{URLs: server.URLs, Username: server.Username}
+		if server.Credential != "" {
+			list[i].Credential = server.Credential
+		}
+	}
+	return list
 }

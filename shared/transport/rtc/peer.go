@@ -20,10 +20,14 @@ type peer struct {
 
 	open    *link // the connection
 	attempt *link // what may become one
+	relay   *link // the connection through the signaling server, or what may become one
 
 	failures int       // attempts that failed since the last connection that lasted
 	old      string    // id of a connection that only the peer still has
 	actAt    time.Time // when to begin an attempt, or to ask for one; zero: no need
+	relayAt  time.Time // when to begin a relayed connection, if there is none by then; zero: no need
+	noRelay  bool      // the peer, or the server, does not want one
+	tried    bool      // an attempt was told of since the last connection
 }
 
 // initiates says whether this side begins: RxDB's rule.
@@ -35,17 +39,35 @@ func (p *peer) hurry(now time.Time) {
 		p.actAt = now
 		p.failures = 0
 	}
+	if !p.relayAt.IsZero() && p.attempt == nil {
+		p.relayAt = now
+	}
 }
 
 // wanted says whether there should be a connection to p.
 func (n *Network) wanted(p *peer) bool {
-	return !p.foreign && len(p.rooms) > 0 && n.self != "" && !n.closing
+	return !p.foreign && len(p.rooms) > 0 && n.self != "" && !n.closing && !n.avoids(p)
+}
+
+func (n *Network) avoids(p *peer) bool { return time.Now().Before(n.avoided[p.id]) }
+
+// postpone plans what is not to be done to a peer before the network stops avoiding it. It reports whether the network does.
+func (n *Network) postpone(p *peer) bool {
+	if n.avoids(p) {
+		p.actAt = n.avoided[p.id]
+		return true
+	}
+	return false
 }
 
 // forgetIdle removes p when nothing about it matters any more.
 func (n *Network) forgetIdle(p *peer) {
-	if len(p.rooms) == 0 && p.open == nil && p.attempt == nil {
-		delete(n.peers, p.id)
+	if len(p.rooms) > 0 || p.open != nil || p.attempt != nil || p.relay != nil {
+		return
+	}
+	if delete(n.peers, p.id); p.tried {
+		p.tried = false
+		n.opts.Events(transport.Event{Peer: p.id, State: transport.Closed})
 	}
 }
 
@@ -62,6 +84,10 @@ func (n *Network) handle(event SignalerEvent) {
 		n.peerLeft(e)
 	case Signal:
 		n.signalFrom(e)
+	case Relayed:
+		n.relayedFrom(e)
+	case RelayRefused:
+		n.relayRefused(e)
 	}
 }
 
@@ -69,7 +95,10 @@ func (n *Network) connected(e Connected) {
 	if n.self != "" {
 		n.unlistAll()
 	}
-	n.self = e.Self
+	if n.named != "" && n.named != e.Self {
+		n.dropRelays()
+	}
+	n.self, n.named = e.Self, e.Self
 	n.servers = append(append([]ICEServer(nil), n.opts.ICEServers...), e.ICEServers...)
 	for _, l := range n.links {
 		l.setServers(n.servers)
@@ -98,7 +127,7 @@ func (n *Network) unlistAll() {
 
 // unlisted deals with a peer that can get no signals now. Its connection stays.
 func (n *Network) unlisted(p *peer) {
-	p.actAt = time.Time{}
+	p.actAt, p.relayAt = time.Time{}, time.Time{}
 	if p.attempt != nil {
 		p.attempt.fail(fmt.Errorf("%w: signaling lost it", ErrPeerGone))
 	}
@@ -129,6 +158,7 @@ func (n *Network) peerJoined(e PeerJoined) {
 		n.opts.Foreign(e)
 	case appeared:
 		p.failures = 0
+		p.noRelay = false
 		n.greet(p, time.Now())
 	}
 }
@@ -151,17 +181,20 @@ func (n *Network) peerLeft(e PeerLeft) {
 	if p.open != nil {
 		signalOne(p.open.left)
 	}
+	p.endRelay(fmt.Errorf("%w: it left", ErrPeerGone))
 	n.unlisted(p)
 }
 
 // greet begins what makes a connection to a peer that appeared. Where there may be one already, under this id or another,
 // it asks first.
 func (n *Network) greet(p *peer, now time.Time) {
-	if p.open != nil {
-		signalOne(p.open.woken) // it may have waited for a way to signal
+	for _, l := range []*link{p.open, p.relay} {
+		if l != nil {
+			signalOne(l.woken) // it may have waited for a way to signal
+		}
 	}
 	switch {
-	case !n.wanted(p) || p.attempt != nil:
+	case n.postpone(p) || !n.wanted(p) || p.attempt != nil:
 	case !n.initiates(p):
 		if p.open == nil {
 			p.actAt = now.Add(n.timing.connect)
@@ -190,8 +223,10 @@ func (n *Network) hasOrphans() bool {
 func (n *Network) due() time.Time {
 	due := time.Now().Add(time.Hour)
 	for _, p := range n.peers {
-		if !p.actAt.IsZero() && p.actAt.Before(due) {
-			due = p.actAt
+		for _, t := range []time.Time{p.actAt, p.relayAt} {
+			if !t.IsZero() && t.Before(due) {
+				due = t
+			}
 		}
 	}
 	return due
@@ -203,13 +238,16 @@ func (n *Network) tick(now time.Time) {
 			p.actAt = time.Time{}
 			n.act(p, now)
 		}
+		if !p.relayAt.IsZero() && !now.Before(p.relayAt) {
+			n.startRelay(p)
+		}
 	}
 }
 
 // act begins an attempt at p, or asks p for one when that is p's part.
 func (n *Network) act(p *peer, now time.Time) {
 	switch {
-	case !n.wanted(p) || p.attempt != nil || p.open != nil:
+	case n.postpone(p) || !n.wanted(p) || p.attempt != nil || p.open != nil:
 	case n.initiates(p):
 		n.attempt(p)
 	default:
@@ -225,15 +263,21 @@ func (n *Network) tellPeer(p *peer, s signal) bool {
 	if err != nil || n.self == "" {
 		return false
 	}
+	room, ok := n.roomOf(p)
+	if ok && !n.outbox.put(outgoing{room: room, peer: p.id, data: data}) {
+		n.logger.Warn("too many signals wait", "peer", p.id, "room", room)
+	}
+	return ok
+}
+
+// roomOf returns a room that is shared with p.
+func (n *Network) roomOf(p *peer) (room string, ok bool) {
 	for room := range p.rooms {
 		if n.topics[room] {
-			if !n.outbox.put(outgoing{room: room, peer: p.id, data: data}) {
-				n.logger.Warn("too many signals wait", "peer", p.id, "room", room)
-			}
-			return true
+			return room, true
 		}
 	}
-	return false
+	return "", false
 }
 
 // forgetTopic takes topic from all peers and ends the links to those with which none is shared any more. It returns these.
@@ -245,8 +289,8 @@ func (n *Network) forgetTopic(topic string) []*link {
 		if len(p.rooms) > 0 || len(p.last) > 0 && p.open != nil {
 			continue
 		}
-		p.actAt = time.Time{}
-		for _, l := range []*link{p.open, p.attempt} {
+		p.actAt, p.relayAt = time.Time{}, time.Time{}
+		for _, l := range []*link{p.open, p.attempt, p.relay} {
 			if l != nil && !n.sharedOtherwise(l, p) {
 				l.fail(fmt.Errorf("no topic is shared any more: %w", errLeft))
 				closing = append(closing, l)

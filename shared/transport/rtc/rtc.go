@@ -8,6 +8,9 @@
 // Candidates trickle. An attempt that is not open after Options.ConnectTimeout is given up and repeated, 0.5 s later at
 // first and 15 s at last, as long as the peer is listed.
 //
+// Where no direct path is found after 5 s, and the signaling server relays, the two are connected through it meanwhile, encrypted from end to
+// end. A direct path is tried again from time to time, and when the network changes; the direct connection then takes the place of the other one.
+//
 // An open connection does not depend on the signaling server. When its path fails, ICE is restarted as soon as signals can
 // pass; when that does not help within 30 s, the connection ends, and is attempted anew while the peer is listed. Pings
 // on the live lane find peers that stopped without a word. A hidden page answers them, although its timers hardly run.
@@ -62,6 +65,9 @@ type Options struct {
 	// RelayOnly connects through TURN servers only, so that peers do not learn each other's address: the ICE transport policy
 	// "relay" of W3C WebRTC. Default: all paths.
 	RelayOnly bool
+	// NoRelay makes no connections through the signaling server, which are made where no direct path is found, and takes none. The server
+	// cannot read them, but it can see how much is said and when.
+	NoRelay bool
 	// ConnectTimeout is after what time an attempt at a connection is given up. Default: 15 s.
 	ConnectTimeout time.Duration
 	// MaxPeers is the largest number of connections and attempts at one time; peers beyond it are refused. Default: 128.
@@ -144,6 +150,8 @@ type timing struct {
 	probe      time.Duration // without an answer, after the server said that the peer left
 	restart    time.Duration // a path may be disconnected before ICE is restarted
 	again      time.Duration // until ICE is restarted once more
+	relay      time.Duration // an attempt may take before the peer is connected through the signaling server meanwhile
+	upgrade    time.Duration // until a direct path is tried anew while there is such a connection; each time twice as long, up to 8 times
 	giveUp     time.Duration // a path may be without connection before the connection ends
 }
 
@@ -159,6 +167,8 @@ func defaultTiming(connect time.Duration) timing {
 		probe:      5 * time.Second,
 		restart:    2 * time.Second,
 		again:      8 * time.Second,
+		relay:      5 * time.Second,
+		upgrade:    30 * time.Second,
 		giveUp:     30 * time.Second,
 	}
 }

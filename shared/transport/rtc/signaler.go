@@ -23,7 +23,13 @@ type Signaler interface {
 	Close() error
 }
 
-// SignalerEvent is one of Connected, Disconnected, PeerJoined, PeerLeft and Signal.
+// Relayer is a Signaler that can also pass on the frames of relayed connections, for peers that find no direct path.
+type Relayer interface {
+	// Relay passes a frame of at most 40 KB to a peer in a room that both are in. It blocks as Send does. The frame may be lost.
+	Relay(ctx context.Context, room, peer string, frame []byte) error
+}
+
+// SignalerEvent is one of Connected, Disconnected, PeerJoined, PeerLeft, Signal, Relayed and RelayRefused.
 type SignalerEvent interface{ signalerEvent() }
 
 // Connected tells that the client is connected to the server. PeerJoined events for all who are in its rooms follow.
@@ -52,8 +58,24 @@ type Signal struct {
 	Data       []byte // JSON
 }
 
+// Relayed is a frame of a relayed connection.
+type Relayed struct {
+	Room, Peer string
+	Piece      []byte // the network owns it
+}
+
+// RelayRefused tells that the server dropped a frame for a peer: because it was too much, or, if Final, because it does not relay to
+// that peer at all.
+type RelayRefused struct {
+	Room, Peer string
+	Err        error
+	Final      bool
+}
+
 func (Connected) signalerEvent()    {}
 func (Disconnected) signalerEvent() {}
 func (PeerJoined) signalerEvent()   {}
 func (PeerLeft) signalerEvent()     {}
 func (Signal) signalerEvent()       {}
+func (Relayed) signalerEvent()      {}
+func (RelayRefused) signalerEvent() {}

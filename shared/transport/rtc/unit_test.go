@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -281,5 +282,27 @@ func TestKeepAlive(t *testing.T) {
 				t.Errorf("tick = %v, want that it lives: %t", err, test.want)
 			}
 		})
+	}
+}
+
+func TestSeen(t *testing.T) {
+	var s seen
+	of := func(types ...string) (candidates []candidate) {
+		for _, typ := range types {
+			candidates = append(candidates, candidate{Candidate: "candidate:1 1 udp 2130706431 10.0.0.1 5000 typ " + typ + " raddr 0.0.0.0 rport 0"})
+		}
+		return candidates
+	}
+	s.own = noteTypes(s.own, of("host", "srflx", "host"))
+	s.own = noteTypes(s.own, append(of("relay", "evil"), candidate{Candidate: "typ"}, candidate{}))
+	for i := range 5 {
+		s.fault(fmt.Errorf("turn:example.com: %d", 400+i/2))
+	}
+	err := s.explain(ErrTimeout)
+	if want := ErrTimeout.Error() + "; candidates here: host, srflx, relay; there: none; servers: turn:example.com: 400, turn:example.com: 401, turn:example.com: 402"; err.Error() != want {
+		t.Errorf("explained as\n%v, want\n%s", err, want)
+	}
+	if !errors.Is(err, ErrTimeout) {
+		t.Error("the error does not match any more")
 	}
 }

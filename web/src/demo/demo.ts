@@ -21,14 +21,27 @@ const schema = {
 
 export type Todo = DocumentOf<typeof schema>;
 
-/** The topic is what comes after the # of the address. Who opens the page without one begins a new list. */
+/** The list of all who open the page without naming one. */
+const everyone = 'everyone';
+
+/** The topic is what comes after the # of the address. */
 function topic(): string {
-	let name = decodeURIComponent(location.hash.slice(1));
-	if ([...name].length < 6 || name.length > 99) {
-		name = `list-${crypto.getRandomValues(new Uint32Array(2)).reduce((text, n) => text + n.toString(36).padStart(7, '0'), '')}`;
-		history.replaceState(null, '', `#${name}`);
+	const text = location.hash.slice(1);
+	let name = text || everyone;
+	try {
+		name = decodeURIComponent(name);
+	} catch {
+		// taken as it is
+	}
+	if (name.length < 6 || name.length > 99) {
+		throw new Error(`The name of a list has 6 to 99 characters, “${name}” has ${name.length}.`);
 	}
 	return name;
+}
+
+/** Nobody guesses it, so who has it was given it. */
+function newTopic(): string {
+	return `list-${crypto.getRandomValues(new Uint32Array(2)).reduce((text, n) => text + n.toString(36).padStart(7, '0'), '')}`;
 }
 
 async function open(name: string) {
@@ -62,10 +75,12 @@ function status(pool: ReplicationPool<Todo>, online: boolean): void {
 }
 
 async function main(): Promise<void> {
-	const name = topic();
 	const link = element('link', HTMLInputElement);
 	link.value = location.href;
 	addEventListener('hashchange', () => location.reload());
+	element('new', HTMLButtonElement).addEventListener('click', () => (location.hash = newTopic()));
+	const name = topic();
+	show('whose', name === everyone ? 'Shared by all who open this page from this server.' : 'Shared by all who have the link.');
 	element('copy', HTMLButtonElement).addEventListener('click', async ({ currentTarget }) => {
 		const button = currentTarget as HTMLButtonElement;
 		link.select();
@@ -119,7 +134,7 @@ async function main(): Promise<void> {
 	pool.progress$.subscribe(update);
 	pool.isLeader$.subscribe((leads) => {
 		show('role', leads
-			? 'Who opens the link appears here.'
+			? 'Who opens this page in another browser appears here.'
 			: 'Another tab of this browser has the connections. This one takes over when that is closed.');
 		update();
 	});

@@ -22,6 +22,7 @@ type Server struct {
 	clients []*Client
 	down    bool
 	filter  func(from, to string, data []byte) bool
+	relay   func(from, to string, frame []byte) ([][]byte, error)
 	seen    int
 }
 
@@ -62,6 +63,46 @@ func (s *Server) SetFilter(keep func(from, to string, data []byte) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.filter = keep
+}
+
+// SetRelay lets pass decide what becomes of a frame of a relayed connection: what it returns is delivered instead, or its error told to
+// the sender, as final where it matches rtc.ErrRelay. nil passes all. It is called under the server's lock.
+func (s *Server) SetRelay(pass func(from, to string, frame []byte) ([][]byte, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.relay = pass
+}
+
+// Relaying connects a client under id for which the server relays.
+func (s *Server) Relaying(id string) *RelayClient { return &RelayClient{s.add(id, false)} }
+
+// RelayClient is a client of a server that relays. It implements rtc.Relayer.
+type RelayClient struct{ *Client }
+
+// Relay is Relay of rtc.Relayer.
+func (c *RelayClient) Relay(_ context.Context, room, peer string, frame []byte) error {
+	s := c.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.online {
+		return ErrDown
+	}
+	frames := [][]byte{frame}
+	if s.relay != nil {
+		var err error
+		if frames, err = s.relay(c.id, peer, bytes.Clone(frame)); err != nil {
+			c.tell(rtc.RelayRefused{Room: room, Peer: peer, Err: err, Final: errors.Is(err, rtc.ErrRelay)})
+		}
+	}
+	for _, other := range s.clients {
+		if other.id != peer || !other.online || !slices.Contains(other.rooms, room) || !slices.Contains(c.rooms, room) {
+			continue
+		}
+		for _, f := range frames {
+			other.tell(rtc.Relayed{Room: room, Peer: c.id, Piece: bytes.Clone(f)})
+		}
+	}
+	return nil
 }
 
 // Signals counts the signals that clients sent and that reached another one.

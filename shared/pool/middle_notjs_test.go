@@ -1,0 +1,183 @@
+//go:build !js
+
+package pool
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/shoaldb/shoal/shared/collection"
+	"github.com/shoaldb/shoal/shared/protocol"
+	"github.com/shoaldb/shoal/shared/replication"
+	"github.com/shoaldb/shoal/shared/store/memlog"
+	"github.com/shoaldb/shoal/shared/transport"
+	"github.com/shoaldb/shoal/shared/transport/rtc"
+	"github.com/shoaldb/shoal/shared/transport/rtc/rtctest"
+)
+
+// webrtc makes a replica on a network.
+func webrtc(t *testing.T, network *rtc.Network, secret string) *replica {
+	t.Helper()
+	r := &replica{disk: memlog.New(nil)}
+	log, err := r.disk.Open(nil).Log(t.Context(), "todos")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.coll, err = collection.Open(t.Context(), "todos", log, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.mesh = NewMesh(network, &MeshOptions{Secret: secret})
+	t.Cleanup(r.stop)
+	r.pool, err = Replicate(t.Context(), r.mesh, r.coll, topic, &Options{
+		Pull: &replication.Direction{}, Push: &replication.Direction{},
+		OnEvent: func(e Event) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.events = append(r.events, e)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func peerOn(t *testing.T, server *rtctest.Server, id string) *rtc.Network {
+	t.Helper()
+	n, err := rtc.New(server.Client(id), &rtc.Options{LoopbackOnly: true, Rand: rand.New(rand.NewPCG(1, uint64(id[0])))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// middle is what a hostile signaling server does that gives each of two peers a certificate of its own instead of the other's: it has a
+// connection to each, and passes on what comes.
+func middle(t *testing.T, a, b *rtc.Network) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		cancel()
+		a.Close()
+		b.Close()
+		<-done
+	})
+	for _, n := range []*rtc.Network{a, b} {
+		if err := n.Join(topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			relayOnce(ctx, a, b)
+		}
+	}()
+}
+
+// relayOnce passes messages between the next connections of both until one ends.
+func relayOnce(ctx context.Context, a, b *rtc.Network) {
+	left, err := a.Accept(ctx)
+	if err != nil {
+		return
+	}
+	defer left.Close()
+	right, err := b.Accept(ctx)
+	if err != nil {
+		return
+	}
+	defer right.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		pass(ctx, right, left)
+		left.Close()
+	}()
+	pass(ctx, left, right)
+	right.Close()
+	<-ended
+}
+
+func pass(ctx context.Context, from, to transport.Conn) {
+	for {
+		lane, msg, err := from.Receive(ctx)
+		if err != nil || to.Send(ctx, lane, msg) != nil {
+			return
+		}
+	}
+}
+
+// TestMiddle: without a secret a hostile signaling server can sit in the middle, and read and change everything; with one it is found out
+// before a word was said, although it passes on all that belongs to the proof.
+func TestMiddle(t *testing.T) {
+	t.Run("direct", func(t *testing.T) { testMiddle(t, peerOn) })
+	t.Run("relayed", func(t *testing.T) { testMiddle(t, relayedOn) })
+}
+
+// relayedOn makes a network whose connections are all relayed.
+func relayedOn(t *testing.T, server *rtctest.Server, id string) *rtc.Network {
+	t.Helper()
+	n, err := rtc.New(server.Relaying(id), &rtc.Options{RelayOnly: true, LoopbackOnly: true, ConnectTimeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func testMiddle(t *testing.T, peerOn func(t *testing.T, server *rtctest.Server, id string) *rtc.Network) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	t.Run("without a secret", func(t *testing.T) {
+		left, right := rtctest.New(), rtctest.New()
+		middle(t, peerOn(t, left, "zz"), peerOn(t, right, "zz"))
+		a, b := webrtc(t, peerOn(t, left, "a"), ""), webrtc(t, peerOn(t, right, "b"), "")
+		d := a.insert(t, "1", "of a")
+		if err := a.pool.AwaitReplicated(ctx, d.Version, 1); err != nil {
+			t.Fatal(err)
+		}
+		if b.text("1") == "" {
+			t.Error("the middle passes nothing on, so the other test shows nothing")
+		}
+	})
+	t.Run("with a secret", func(t *testing.T) {
+		left, right := rtctest.New(), rtctest.New()
+		middle(t, peerOn(t, left, "zz"), peerOn(t, right, "zz"))
+		a, b := webrtc(t, peerOn(t, left, "a"), "correct horse"), webrtc(t, peerOn(t, right, "b"), "correct horse")
+		a.insert(t, "1", "of a")
+		for _, r := range []*replica{a, b} {
+			if err := r.awaitFault(ctx, protocol.FaultSecret); err != nil {
+				t.Fatal(err, r.told())
+			}
+			_, pending := r.mesh.States()
+			if len(pending) != 1 || pending[0].Peer != "zz" || pending[0].State != transport.Failed {
+				t.Errorf("states %+v", pending)
+			}
+		}
+		if b.text("1") != "" {
+			t.Error("a document has moved")
+		}
+	})
+	t.Run("nobody in the middle", func(t *testing.T) {
+		server := rtctest.New()
+		a, b := webrtc(t, peerOn(t, server, "a"), "correct horse"), webrtc(t, peerOn(t, server, "b"), "correct horse")
+		d := a.insert(t, "1", "of a")
+		if err := a.pool.AwaitReplicated(ctx, d.Version, 1); err != nil {
+			t.Fatal(err, a.told(), b.told())
+		}
+	})
+}
+
+// awaitFault waits until r was told of a fault.
+func (r *replica) awaitFault(ctx context.Context, want protocol.Fault) error {
+	return r.pool.await(ctx, func([]Peer) bool {
+		for _, f := range r.faults() {
+			if f == want {
+				return true
+			}
+		}
+		return false
+	})
+}

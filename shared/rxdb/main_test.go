@@ -1,0 +1,9 @@
+package rxdb
+
+import (
+	"testing"
+
+	"github.com/shoaldb/shoal/internal/leakcheck"
+)
+
+func TestMain(m *testing.M) { leakcheck.Main(m) }
