@@ -64,15 +64,12 @@ func (c *core) open(ctx context.Context, a arguments) (any, error) {
 	return d.number, nil
 }
 
-// persist asks the browser to keep what this origin stores even if space is short. Nothing depends on its answer, which may be the user's
-// and take long.
+// persist asks the browser to keep what this origin stores even if space is short. Its answer, which may be the user's and take long, changes
+// nothing here, and neither does its failure.
 func (c *core) persist() {
 	c.tasks.Promise(func(ctx context.Context) (any, error) {
-		_, err := idblog.Persist(ctx)
-		if errors.Is(err, errors.ErrUnsupported) || ctx.Err() != nil {
-			err = nil
-		}
-		return nil, err // one that is not caught shows up on the console
+		_, _ = idblog.Persist(ctx)
+		return nil, nil
 	})
 }
 
