@@ -6,6 +6,7 @@
 #
 # LISTEN=address   where make run listens; default 127.0.0.1:8080
 # SEEDS=n FROM=n   how many histories make sim runs, and the seed of the first; default 300, 1
+# ROWS=pattern     which rows make bench-quick measures: sync, delayed, visible, burst, single, bulk, open, live
 # FAST=1           compresses what the server serves quickly instead of well, for development
 
 GO         ?= go
@@ -28,9 +29,11 @@ BROWSER_PACKAGES := ./wasm/... ./shared/transport/rtc
 
 GO_SOURCES   := $(shell find shared wasm internal/gate -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
 SERVER_FILES := $(shell find server shared -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
+PEER_FILES   := $(shell find peer shared *.go -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
 WEB_SOURCES  := $(shell find web/src -name '*.ts' -not -path '*/demo/*' 2>/dev/null) web/build.mjs web/tsconfig.json
 DEMO_SOURCES := $(shell find web/src/demo -type f 2>/dev/null) web/build.mjs
 MODULES      := web/node_modules/.package-lock.json
+RXDB         := e2e/rxdb/node_modules/.package-lock.json
 PACKED       := server/assets/dist/.pack.json
 
 # What make test runs, one after the other. Each leaves its counts in RESULTS.
@@ -41,7 +44,7 @@ RUN      = $(TALLY) run $(RESULTS)/$@
 # Simulated histories where they run slowly: with the race detector, and in Node.js.
 FEW     := 15
 
-.PHONY: all help run build wasm web demo size lint lint-go lint-js lint-web fmt test $(SUITES) test-js pack clean chromium go node cc
+.PHONY: all help run build wasm web demo size lint lint-go lint-js lint-web fmt test $(SUITES) test-js bench-quick pack clean chromium go node cc
 .DELETE_ON_ERROR:
 all: build
 
@@ -52,15 +55,18 @@ help:
 run: build
 	bin/shoal-server --listen $(LISTEN)
 
-## build       bin/shoal-server, with the page and the library in it
-build: bin/shoal-server
+## build       bin/shoal-server, with the page and the library in it, and bin/shoal-peer
+build: bin/shoal-server bin/shoal-peer
 
 bin/shoal-server: $(SERVER_FILES) $(PACKED) | go
 	$(GO) build -trimpath -o $@ ./server
 
+bin/shoal-peer: $(PEER_FILES) | go
+	$(GO) build -trimpath -o $@ ./peer
+
 $(PACKED): index.html web/dist/shoal.js web/dist/shoal.wasm web/dist/demo.js | go
 	$(GO) run ./server/assets/pack $(if $(FAST),-fast) -out server/assets/dist index.html \
-		web/dist/shoal.js web/dist/shoal.js.map web/dist/shoal.d.ts web/dist/shoal.wasm web/dist/demo.js web/dist/demo.css
+		web/dist/shoal.js web/dist/shoal.js.map web/dist/shoal.d.ts web/dist/validate.js web/dist/shoal.wasm web/dist/demo.js web/dist/demo.css
 	@touch $@
 
 ## wasm        web/dist/shoal.wasm
@@ -83,8 +89,9 @@ demo: web/dist/demo.js
 web/dist/demo.js: $(DEMO_SOURCES) web/dist/shoal.js | node
 	cd web && $(NODE) build.mjs --demo
 
-$(MODULES): web/package.json web/package-lock.json | node
-	cd web && $(NPM) ci --no-audit --no-fund
+# What npm ci installs says package-lock.json.
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json | node
+	cd $* && $(NPM) ci --no-audit --no-fund
 	@touch $@
 
 ## pack        the npm package as a .tgz in web/
@@ -93,7 +100,7 @@ pack: web wasm
 
 ## size        what a page loads; fails when shoal.wasm is over its limit
 size: $(PACKED)
-	@cd server/assets/dist && for f in shoal.wasm shoal.js demo.js demo.css index.html; do \
+	@cd server/assets/dist && for f in shoal.wasm shoal.js validate.js demo.js demo.css index.html; do \
 		printf '%-11s %9d bytes' $$f $$(wc -c < $$f); \
 		for e in gz br; do [ ! -f $$f.$$e ] || printf ', %s %8d' $$e $$(wc -c < $$f.$$e); done; echo; done
 	@n=$$(wc -c < server/assets/dist/shoal.wasm.br); [ $$n -le $(WASM_LIMIT) ] || \
@@ -164,8 +171,16 @@ test-web: web wasm $(TALLY)
 	$(RUN) $(NODE) --test --test-reporter=spec web/test/*.test.mjs
 
 ## test-e2e    the built page and library in Chromium
-test-e2e: build $(TALLY) | chromium
+test-e2e: build $(RXDB) $(TALLY) | chromium
 	$(RUN) $(GO) test -json -p 1 ./e2e/...
+
+## bench-quick Shoal beside RxDB and the bare browser, in Chromium; ROWS=pattern measures some of it
+bench-quick: build bench/node_modules/.package-lock.json | chromium
+	cd bench/browser && $(GO) test -count 1 -timeout 15m -run 'TestRows$(if $(ROWS),/^($(ROWS))$$)'
+
+bench/node_modules/.package-lock.json: bench/package.json bench/package-lock.json | node
+	cd bench && $(NPM) ci --no-audit --no-fund
+	@touch $@
 
 ## chromium    installs Chromium where it is missing and apt-get is there
 chromium:

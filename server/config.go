@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoaldb/shoal/server/cluster"
 	"github.com/shoaldb/shoal/server/hub"
 )
 
@@ -31,6 +32,7 @@ type config struct {
 	version   bool
 	hub       hub.Options
 	turn      turnFlags
+	cluster   cluster.Options
 }
 
 // envPrefix begins the name of the environment variable of each flag: --max-rooms is SHOAL_MAX_ROOMS.
@@ -64,6 +66,9 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	fs.BoolVar(&c.hub.RxDBMesh, "rxdb-mesh", false, "name all RxDB clients of a room to each other, instead of few in a tree")
 	limits(fs, &c.hub)
 	c.turn.flags(fs)
+	fs.StringVar(&c.cluster.URL, "nats", "", "comma-separated `URLs` of NATS, by which several servers serve the same rooms, such as nats://10.0.0.1:4222")
+	fs.StringVar(&c.cluster.Credentials, "nats-creds", "", "`file` with credentials for NATS")
+	fs.StringVar(&c.cluster.Name, "cluster-name", "", "`name` of the cluster, where several use the same NATS; default shoal")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -76,6 +81,8 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	switch {
 	case (c.tlsCert == "") != (c.tlsKey == ""):
 		return nil, errors.New("--tls-cert and --tls-key need each other")
+	case c.cluster.URL == "" && (c.cluster.Credentials != "" || c.cluster.Name != ""):
+		return nil, errors.New("--nats-creds and --cluster-name need --nats")
 	case c.logFormat != "text" && c.logFormat != "json":
 		return nil, fmt.Errorf("--log-format %q: it is text or json", c.logFormat)
 	}
@@ -110,6 +117,8 @@ func limits(fs *flag.FlagSet, o *hub.Options) {
 	} {
 		fs.IntVar(l.value, l.name, 0, l.usage)
 	}
+	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", 0, "how long a connection may take to say what it is; 0 for 10s")
+	fs.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "how long a client may say nothing, not even ping; 0 for 2m")
 }
 
 // fromEnvironment sets the flags that were not given: all of them, or only those named.

@@ -32,6 +32,8 @@ func figures() [][3]string {
 		{"shoal_joins_total", "Joins of rooms."},
 		{"shoal_signals_total", "Signals passed on."},
 		{"shoal_signals_undelivered_total", "Signals to peers that were not there or did not keep up."},
+		{"shoal_relayed_total", "Pieces of relayed connections passed on."},
+		{"shoal_relay_bytes_total", "Bytes of them."},
 		{"shoal_connections_refused_total", "Connections not taken."},
 		{"shoal_connections_cut_total", "Connections that the server ended."},
 		{"shoal_delays_total", "Times that a client that sent too fast was read more slowly."},
@@ -40,6 +42,13 @@ func figures() [][3]string {
 		{"shoal_turn_bytes_total", "Bytes relayed by TURN."},
 		{"shoal_turn_dropped_total", "Datagrams that TURN dropped."},
 		{"shoal_turn_refusals_total", "What TURN refused.", "reason"},
+		{"shoal_cluster_connected", "1 where NATS is reached."},
+		{"shoal_cluster_nodes", "Other nodes that are there."},
+		{"shoal_cluster_members", "Members of rooms that other nodes have."},
+		{"shoal_cluster_sent_total", "Signals passed to other nodes."},
+		{"shoal_cluster_received_total", "Signals of other nodes."},
+		{"shoal_cluster_lost_total", "Messages that could not be passed to other nodes, or made no sense."},
+		{"shoal_cluster_syncs_total", "Times that another node was asked for all its members."},
 	}
 }
 
@@ -93,6 +102,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	count("shoal_joins_total", s.Joins)
 	count("shoal_signals_total", s.Signals)
 	count("shoal_signals_undelivered_total", s.Undelivered)
+	count("shoal_relayed_total", s.Relayed)
+	count("shoal_relay_bytes_total", s.RelayBytes)
 	count("shoal_connections_refused_total", s.Refused)
 	count("shoal_connections_cut_total", s.Cut)
 	count("shoal_delays_total", s.Delayed)
@@ -107,6 +118,20 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		count("shoal_turn_refusals_total", t.Unauthorized, "unauthorized")
 		count("shoal_turn_refusals_total", t.OverQuota, "quota")
 		count("shoal_turn_refusals_total", t.Forbidden, "forbidden")
+	}
+	if m.node.cluster != nil {
+		c := m.node.cluster.Stats()
+		connected := 0
+		if c.Connected {
+			connected = 1
+		}
+		gauge("shoal_cluster_connected", connected)
+		gauge("shoal_cluster_nodes", c.Nodes)
+		gauge("shoal_cluster_members", c.Peers)
+		count("shoal_cluster_sent_total", c.Sent)
+		count("shoal_cluster_received_total", c.Received)
+		count("shoal_cluster_lost_total", c.Lost)
+		count("shoal_cluster_syncs_total", c.Syncs)
 	}
 }
 

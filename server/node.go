@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/shoaldb/shoal/server/auth"
+	"github.com/shoaldb/shoal/server/cluster"
 	"github.com/shoaldb/shoal/server/hub"
 	"github.com/shoaldb/shoal/server/turn"
 )
@@ -24,7 +25,8 @@ type node struct {
 	ln      net.Listener
 	tls     *tls.Config // nil for none
 	hub     *hub.Hub
-	turn    *turn.Server // nil for none
+	turn    *turn.Server     // nil for none
+	cluster *cluster.Cluster // nil for none
 	metrics *metrics
 	ready   atomic.Bool // takes new clients
 	closers []func()    // in the order of opening
@@ -73,11 +75,35 @@ func (n *node) open(ctx context.Context) error {
 	if err := n.openTURN(ctx, secret, keys, &opts); err != nil {
 		return err
 	}
+	if err := n.openCluster(&opts); err != nil {
+		return err
+	}
 	n.metrics = newMetrics(n)
 	opts.Joined = n.metrics.joined
 	n.hub = hub.New(&opts)
 	n.closers = append(n.closers, func() { n.hub.Close() })
+	if n.cluster != nil {
+		n.runs(func(ctx context.Context) { n.cluster.Run(ctx, n.hub) })
+	}
 	return n.openPorts(ctx)
+}
+
+func (n *node) openCluster(opts *hub.Options) error {
+	if n.config.cluster.URL == "" {
+		return nil
+	}
+	o := n.config.cluster
+	o.Logger = n.log
+	c, err := cluster.New(&o)
+	if err != nil {
+		return fmt.Errorf("--nats: %w", err)
+	}
+	n.cluster, opts.Cluster = c, c
+	n.closers = append(n.closers, c.Close)
+	if n.config.secret == "" {
+		n.log.Warn("without --secret, the same for all nodes, clients get another id when they come by another node")
+	}
+	return nil
 }
 
 func (n *node) openTURN(ctx context.Context, secret []byte, keys *auth.Keys, opts *hub.Options) error {

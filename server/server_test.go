@@ -33,7 +33,16 @@ import (
 	"github.com/shoaldb/shoal/shared/protocol"
 )
 
-func TestMain(m *testing.M) { leakcheck.Main(m) }
+// asServer is the environment variable that has this binary be a server.
+const asServer = "SHOAL_TEST_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		main()
+		return
+	}
+	leakcheck.Main(m)
+}
 
 func noEnv(string) string { return "" }
 
@@ -264,6 +273,8 @@ func TestRunRefuses(t *testing.T) {
 		{[]string{"--auth-jwks-file", "nowhere"}, "nowhere"},
 		{[]string{"--origins", "https://a.test,b.test"}, `"b.test" is not an origin`},
 		{[]string{"--origins", "https://a.test/page"}, "without a path"},
+		{[]string{"--cluster-name", "x"}, "need --nats"},
+		{[]string{"--listen", "127.0.0.1:0", "--nats", "nats://127.0.0.1:x"}, "--nats: connect"},
 		{[]string{"--turn-listen", "127.0.0.1:0"}, "need --turn"},
 		{[]string{"--turn", "--turn-tls-listen", "127.0.0.1:0"}, "needs --tls-cert"},
 		{[]string{"--turn", "--turn-urls", "stun:x"}, `"stun:x" is not like`},

@@ -19,6 +19,7 @@ type coll struct {
 	number int
 	key    string // field with the primary key
 	finder *finder.Finder
+	log    string // the name of its log
 
 	mu    sync.Mutex     // guards the following fields
 	stop  func()         // ends the feed; nil while nobody watches

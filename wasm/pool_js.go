@@ -38,6 +38,12 @@ type poolOptions struct {
 	Push       *directionOptions `json:"push"`
 	Valid      bool              `json:"valid"` // each peer is for requestValid
 	RetryTime  int64             `json:"retryTime"`
+	RxDB       *rxdbOptions      `json:"rxdb"` // null: RxDB clients are left alone
+}
+
+type rxdbOptions struct {
+	Token    string `json:"token"`
+	AlwaysOn bool   `json:"alwaysOn"`
 }
 
 type directionOptions struct {
@@ -61,7 +67,10 @@ func (c *core) replicate(ctx context.Context, a arguments) (any, error) {
 	}
 	r := &replicating{coll: o, topic: opts.Topic, mesh: mesh, changed: make(chan struct{}, 1), quit: make(chan struct{})}
 	r.number = c.add(r)
-	r.Pool, err = pool.Replicate(ctx, mesh.Mesh, o.Collection, opts.Topic, r.options(&opts))
+	poolOpts := r.options(&opts)
+	if poolOpts.RxDB, err = o.rxdb(ctx, opts.RxDB); err == nil {
+		r.Pool, err = pool.Replicate(ctx, mesh.Mesh, o.Collection, opts.Topic, poolOpts)
+	}
 	if err != nil {
 		c.forget(r.number)
 		o.db.release(mesh)
@@ -85,6 +94,18 @@ func (r *replicating) options(opts *poolOptions) *pool.Options {
 	return out
 }
 
+// rxdb opens what is known of the collection's RxDB clients, if there are to be some.
+func (o *coll) rxdb(ctx context.Context, opts *rxdbOptions) (*pool.RxDBOptions, error) {
+	if opts == nil {
+		return nil, nil
+	}
+	log, err := o.db.logs.Log(ctx, o.log+"/rxdb")
+	if err != nil {
+		return nil, fmt.Errorf("open what is known of RxDB clients: %w", err)
+	}
+	return &pool.RxDBOptions{Log: log, Token: opts.Token, AlwaysOn: opts.AlwaysOn}, nil
+}
+
 func (r *replicating) direction(opts *directionOptions, kind string) *replication.Direction {
 	if opts == nil {
 		return nil
@@ -100,10 +121,18 @@ func (r *replicating) direction(opts *directionOptions, kind string) *replicatio
 type peerID struct {
 	ID        string `json:"id"`
 	ReplicaID string `json:"replicaId,omitempty"`
+	RxDB      bool   `json:"rxdb,omitempty"`
+}
+
+func peerIDOf(p pool.Peer) peerID {
+	if p.RxDB {
+		return peerID{ID: p.ID, RxDB: true}
+	}
+	return peerID{ID: p.ID, ReplicaID: p.Replica.String()}
 }
 
 func (r *replicating) valid(ctx context.Context, p pool.Peer) (bool, error) {
-	text, err := marshal(peerID{p.ID, p.Replica.String()})
+	text, err := marshal(peerIDOf(p))
 	if err != nil {
 		return false, err
 	}
@@ -119,6 +148,10 @@ func (r *replicating) event(e pool.Event) {
 	case pool.Failed:
 		r.tell(eventFailed, failureOf(e))
 	case pool.Clashed:
+		local, remote := &e.Local, &e.Remote
+		if collection.EqualContent(collection.Content{Body: local.Body, Deleted: local.Deleted}, collection.Content{Body: remote.Body, Deleted: remote.Deleted}) {
+			return // both sides came to the same: nothing is lost
+		}
 		r.tell(eventConflict, r.clash(&e))
 	}
 }
@@ -226,7 +259,7 @@ func (r *replicating) states() *states {
 	for _, p := range r.Peers() {
 		g, path := p.Progress, pathOf(p.Path)
 		s.Peers = append(s.Peers, peerState{
-			peerID: peerID{p.ID, p.Replica.String()}, State: "open",
+			peerID: peerIDOf(p), State: "open",
 			Progress: &progressState{g.Pulling, g.Received, g.Remaining, g.Backlog, g.InSync},
 			Path:     &path,
 		})
@@ -335,6 +368,7 @@ func (c *core) wake(context.Context, arguments) (any, error) {
 // connectionOptions says how peers find each other: through a signaling server, or, if Network is set, a connection handler of the application.
 type connectionOptions struct {
 	URL        string      `json:"url"`
+	Fallbacks  []string    `json:"fallbacks"`
 	ICEServers []iceServer `json:"iceServers"`
 	RelayOnly  bool        `json:"relayOnly"`
 	NoRelay    bool        `json:"noRelay"`

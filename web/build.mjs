@@ -1,4 +1,4 @@
-// Builds the npm package: dist/shoal.js, one ES module, and dist/shoal.d.ts. `--demo` builds the demo's script instead.
+// Builds the npm package: dist/shoal.js and dist/validate.js, one ES module each, and their types. `--demo` builds the demo's script instead.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,7 +33,14 @@ if (process.argv.includes('--demo')) {
 		sourcesContent: true,
 		plugins: [goSupport()],
 	});
+	await esbuild.build({
+		...options,
+		entryPoints: { validate: 'src/validate.ts' },
+		outdir: 'dist',
+		legalComments: 'inline',
+	});
 	writeFileSync(join(root, 'dist/shoal.d.ts'), declarations());
+	writeFileSync(join(root, 'dist/validate.d.ts'), readFileSync(join(root, 'build/types/validate.d.ts'), 'utf8').replaceAll('./validator.js', './shoal.js'));
 }
 
 // goSupport makes a function of the script that belongs to the Go toolchain. The script keeps using the name fs while the program runs, which so

@@ -32,7 +32,7 @@ const patience = time.Minute
 const topic = "my-users-pool"
 
 // versions names the packages that the tests run against, as they are installed.
-func versions(t *testing.T) string {
+func versions(t testing.TB) string {
 	t.Helper()
 	var names []string
 	for _, name := range []string{"rxdb", "simple-peer"} {
@@ -50,7 +50,7 @@ func versions(t *testing.T) string {
 }
 
 // bundle builds the page's script.
-func bundle(t *testing.T) string {
+func bundle(t testing.TB) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "client.js")
 	if out, err := exec.Command("node", "build.mjs", file).CombinedOutput(); err != nil {
@@ -89,12 +89,12 @@ func tokenFor(rxToken string, master bool) string {
 // native is a Go program that replicates with RxDB clients: a collection in a file, and a pool.
 type native struct {
 	*collection.Collection
-	t    *testing.T
+	t    testing.TB
 	pool *pool.Pool
 	stop func()
 }
 
-func openNative(t *testing.T, s *shoalserver.Server, dir, token string, handler collection.Handler) *native {
+func openNative(t testing.TB, s *shoalserver.Server, dir, token string, handler collection.Handler) *native {
 	t.Helper()
 	db, err := boltlog.Open(dir, nil)
 	if err != nil {
@@ -186,8 +186,8 @@ func (n *native) all() contents {
 	return all
 }
 
-// until waits until what it holds meets cond.
-func (n *native) until(what string, cond func(contents) bool) {
+// until waits until what it holds meets cond, which is asked after each commit.
+func (n *native) until(what string, cond func() bool) {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
 	defer cancel()
@@ -198,7 +198,7 @@ func (n *native) until(what string, cond func(contents) bool) {
 		default:
 		}
 	})()
-	for !cond(n.all()) {
+	for !cond() {
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -209,12 +209,19 @@ func (n *native) until(what string, cond func(contents) bool) {
 
 func (n *native) title(id, want string) {
 	n.t.Helper()
-	n.until(fmt.Sprintf("%s titled %q", id, want), func(c contents) bool { return c[id]["title"] == want })
+	n.until(fmt.Sprintf("%s titled %q", id, want), func() bool {
+		d, ok := n.Get(id)
+		var got struct{ Title string }
+		return ok && json.Unmarshal(d.Body, &got) == nil && got.Title == want
+	})
 }
 
 func (n *native) gone(id string) {
 	n.t.Helper()
-	n.until(id+" deleted", func(c contents) bool { return c[id] == nil })
+	n.until(id+" deleted", func() bool {
+		_, ok := n.Get(id)
+		return !ok
+	})
 }
 
 // same waits until both sides hold the same, and checks that they keep it so without writing any more.
@@ -231,8 +238,13 @@ func same(t *testing.T, n *native, tab *chrome.Tab) contents {
 		if time.Now().After(deadline) {
 			t.Fatalf("RxDB and the native replica differ: %s", difference(got, want))
 		}
-		chrome.Eval[bool](tab, `new Promise((resolve) => setTimeout(() => resolve(true), 50))`)
+		pause(tab, 50+len(want)/10)
 	}
+}
+
+// pause lets a page work for so many milliseconds.
+func pause(tab *chrome.Tab, ms int) {
+	chrome.Eval[bool](tab, fmt.Sprintf(`new Promise((resolve) => setTimeout(() => resolve(true), %d))`, ms))
 }
 
 func difference(rx, native contents) string {
@@ -390,7 +402,7 @@ func quiet(t *testing.T, n *native, tab *chrome.Tab) {
 		return tail
 	}
 	revisions, tail := chrome.Eval[string](tab, `rx.revisions()`), last()
-	chrome.Eval[bool](tab, `new Promise((resolve) => setTimeout(() => resolve(true), 1500))`)
+	pause(tab, 1500)
 	if now := last(); now != tail {
 		t.Errorf("the native replica still writes: its log went from %d to %d", tail, now)
 	}

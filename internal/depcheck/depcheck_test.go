@@ -29,7 +29,7 @@ type pkg struct {
 	GoFiles, TestGoFiles, XTestGoFiles []string
 }
 
-func (p *pkg) path() string { return strings.TrimPrefix(p.ImportPath, module) }
+func (p *pkg) path() string { return short(p.ImportPath) }
 
 // use is one import in one file.
 type use struct {
@@ -59,16 +59,16 @@ func find(path string) *layer {
 
 // check returns a sentence on what is wrong with an import, "" if nothing is.
 func check(u use) string {
+	imported := short(u.imports)
 	for _, p := range places() {
 		if below(u.imports, p.what) && !belowAny(u.pkg, p.only) && !(u.testing && belowAny(u.pkg, p.testing)) {
-			return fmt.Sprintf("%s imports %s, which may only be imported in %s: %s", u.file, short(u.imports), list(p.only, p.testing), p.why)
+			return fmt.Sprintf("%s imports %s, which may only be imported in %s: %s", u.file, imported, list(p.only, p.testing), p.why)
 		}
 	}
 	if belowAny(u.imports, outside()) && belowAny(u.pkg, pure()) && !u.testing {
 		return fmt.Sprintf("%s imports %s; the packages %s do no I/O of their own", u.file, u.imports, strings.Join(pure(), ", "))
 	}
-	imported, ours := strings.CutPrefix(u.imports, module)
-	if !ours || u.testing {
+	if imported == u.imports || u.testing {
 		return ""
 	}
 	l := find(u.pkg)
@@ -96,7 +96,13 @@ func checkDeps(p *pkg, goos string) (wrong []string) {
 	return wrong
 }
 
-func short(path string) string { return strings.TrimPrefix(path, module) }
+// short returns what an import path is called here.
+func short(path string) string {
+	if path+"/" == module {
+		return "."
+	}
+	return strings.TrimPrefix(path, module)
+}
 
 func list(paths, testing []string) string {
 	s := "nothing"
@@ -181,9 +187,11 @@ func TestImports(t *testing.T) {
 				t.Fatalf("go list found no package shared/document among %d", len(pkgs))
 			}
 			for _, p := range pkgs {
+				said := make(map[string]bool)
 				for _, u := range uses(t, p) {
-					if wrong := check(u); wrong != "" {
+					if wrong := check(u); wrong != "" && !said[wrong] {
 						t.Error(wrong)
+						said[wrong] = true
 					}
 				}
 				for _, wrong := range checkDeps(p, target.goos) {
@@ -217,6 +225,10 @@ func TestRules(t *testing.T) {
 		{use{"shared/collection", "now.go", "syscall/js", false}, "the same on all targets"},
 		{use{"shared/collection", "collection.go", module + "internal/leakcheck", false}, "nothing, and in tests"},
 		{use{"shared/collection", "collection_test.go", module + "internal/leakcheck", true}, ""},
+		{use{"peer", "main.go", "github.com/shoaldb/shoal", false}, ""},
+		{use{"shared/pool", "pool.go", "github.com/shoaldb/shoal", false}, "knows none of the programs"},
+		{use{".", "shoal.go", module + "shared/pool", false}, ""},
+		{use{".", "shoal.go", module + "server/hub", false}, "neither server nor browser"},
 		{use{"server", "server_test.go", "github.com/coder/websocket", true}, ""},
 		{use{"server", "server.go", "github.com/coder/websocket", false}, "through package signaling"},
 	} {

@@ -1,6 +1,6 @@
 package depcheck
 
-// module is the prefix of the project's import paths.
+// module is the prefix of the project's import paths. The package at the top is ".".
 const module = "github.com/shoaldb/shoal/"
 
 // layer says what a package and those below it may import of the project. The packages below one another are free to do so.
@@ -15,28 +15,30 @@ func layers() []layer {
 	values := []string{"shared/document", "shared/block", "shared/protocol", "shared/query"}
 	data := append([]string{"shared/store", "shared/collection"}, values...)
 	network := []string{"shared/replication", "shared/rxdb", "shared/transport", "shared/signaling"}
-	core := append(append([]string{"shared/pool", "shared/finder", "shared/cpace", "internal/gate"}, network...), data...)
+	core := append(append([]string{"shared/pool", "shared/finder", "shared/migration", "shared/cpace", "internal/gate"}, network...), data...)
 	return []layer{
 		{"shared/document", nil, "it is values and pure functions, on which all else stands"},
 		{"shared/block", []string{"shared/document"}, "it packs entries and knows no more than them"},
 		{"shared/protocol", []string{"shared/document", "shared/block"}, "it is what crosses a wire, whoever sends it"},
 		{"shared/cpace", nil, "a proof knows nothing of what it is for"},
 		{"shared/query", []string{"shared/document"}, "it reads JSON bytes, wherever they are stored"},
+		{"shared/migration", data, "it carries documents from one collection into another, whoever replicates them"},
+		{"shared/validate", nil, "it checks JSON bytes by a schema, wherever they are stored"},
 		{"shared/store", []string{"internal/gate"}, "a log keeps records without knowing what is in them"},
 		{"shared/collection", data, "documents are kept the same whether or not anybody replicates them"},
-		{"shared/finder", data, "queries see a collection as anybody else does"},
-		{"shared/validate", nil, "schemas say what a document has to be, wherever it comes from"},
+		{"shared/finder", data, "queries are answered the same whether or not anybody replicates"},
+		{"shared/migration", data, "documents are migrated the same whether or not anybody replicates"},
 		{"shared/replication", data, "a session knows neither connections nor pools; it has no I/O of its own"},
 		{"shared/rxdb", append([]string{"shared/replication"}, data...), "it sits beside package replication and knows neither connections nor pools"},
 		{"shared/transport", nil, "connections carry bytes, whatever these mean"},
 		{"shared/signaling", []string{"shared/protocol"}, "it is a client of the signaling server and nothing else"},
 		{"shared/pool", core, "it is the top of the replication core, and knows none of the programs that use it"},
-		{"github.com/shoaldb/shoal", append([]string{"shared/validate"}, core...), "it is the core for any native program"},
 		{"server", []string{"shared/protocol"}, "the server introduces replicas to one another and holds no documents"},
-		{"peer", append([]string{"github.com/shoaldb/shoal"}, core...), "it is a native program for the root package, and has to do with neither server nor browser"},
+		{".", append([]string{"shared/validate"}, core...), "it is the core as a library for native programs, and has to do with neither server nor browser"},
+		{"peer", append([]string{"."}, core...), "it is the core as a native program, and has to do with neither server nor browser"},
 		{"wasm", core, "it is the core as an object of JavaScript, and has to do with neither server nor native programs"},
-		{"bench", []string{"shared", "internal", "e2e"}, "a benchmark measures what users get"},
-		{"e2e", []string{"shared", "internal", "peer"}, "it tests what users get, from outside"},
+		{"bench", []string{".", "shared", "internal", "e2e"}, "a benchmark measures what users get"},
+		{"e2e", []string{".", "shared", "internal", "peer"}, "it tests what users get, from outside"},
 		{"internal", nil, "helpers stand alone"},
 	}
 }
@@ -57,7 +59,10 @@ func places() []place {
 		{"go.etcd.io/bbolt", []string{"shared/store/boltlog"}, nil, "all others store through package store"},
 		{"github.com/chromedp", []string{"e2e", "internal/browsertest", "bench"}, nil, "only tests and benchmarks drive a browser"},
 		{"github.com/gobwas/ws", []string{"server", "bench"}, nil, "it is the server's WebSocket, and does not compile for browsers as a client"},
-		{"syscall/js", []string{"shared/transport/rtc", "wasm", "bench", "internal/browsertest"}, nil, "the rest of the core is the same on all targets"},
+		{"syscall/js", []string{"shared/transport/rtc", "shared/signaling", "wasm", "bench", "internal/browsertest"}, nil, "the rest of the core is the same on all targets"},
+		{"github.com/nats-io/nats.go", []string{"server/cluster"}, nil, "all others know of other nodes through the hub's Cluster"},
+		{"github.com/nats-io/nats-server", nil, []string{"server", "e2e"}, "the server uses a NATS that runs for itself"},
+		{"github.com/prometheus", []string{"server"}, nil, "parts of the server count, and package main tells Prometheus"},
 		{module + "shared/store/logtest", nil, []string{"shared/store", "wasm/idblog"}, "it is for tests"},
 		{module + "shared/transport/transporttest", nil, []string{"shared/transport"}, "it is for tests"},
 		{module + "shared/transport/rtc/rtctest", []string{"bench"}, []string{"shared/transport", "shared/pool"}, "it is for tests"},
@@ -78,7 +83,7 @@ func bans() []banned {
 	return []banned{
 		{
 			"wasm", "js",
-			[]string{"go.etcd.io/bbolt", "github.com/gobwas/ws", "github.com/andybalholm/brotli", "github.com/chromedp", module + "server"},
+			[]string{"go.etcd.io/bbolt", "github.com/gobwas/ws", "github.com/andybalholm/brotli", "github.com/chromedp", "github.com/santhosh-tekuri/jsonschema", "github.com/pion", "github.com/coder/websocket", "net/http", module + "server"},
 			"a page would load it in vain",
 		},
 		{
@@ -92,7 +97,7 @@ func bans() []banned {
 // pure lists the packages that are given all they work on, and pass on all they make: their results follow from what they are called
 // with, on every target and in the simulation.
 func pure() []string {
-	return []string{"shared/document", "shared/block", "shared/protocol", "shared/query", "shared/collection", "shared/replication", "shared/rxdb"}
+	return []string{"shared/document", "shared/block", "shared/protocol", "shared/query", "shared/collection", "shared/finder", "shared/migration", "shared/replication", "shared/rxdb"}
 }
 
 // outside lists what those do not import. (Package net is missing because of its ErrClosed.)

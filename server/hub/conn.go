@@ -27,6 +27,8 @@ type conn struct {
 	from  *listener // while it is not known what the connection is for
 	shoal bool      // speaks shoal.v1
 
+	remote  string // the node that has the connection, "" for this one; see Remote
+	since   int64  // Unix time in ns at which the peer got this connection; set with id
 	id      string // set once, before known; anybody may read it after that
 	token   string // from the URL, for joins that have none
 	garbled bool   // its input makes no sense any more

@@ -36,6 +36,8 @@ type Options struct {
 	ICEServers func(peer string, turn bool) ([]protocol.ICEServer, time.Duration)
 	// Joined is called with how long it took a client to get into a room, from its message on. It must not block. Default: nothing.
 	Joined func(took time.Duration)
+	// Cluster has other nodes serve the same rooms. Default: there are none.
+	Cluster Cluster
 	// NoRelay refuses to pass on what peers say to each other, for those that have no direct path. Default: whom Authorize
 	// lets may.
 	NoRelay bool

@@ -155,6 +155,9 @@ func (c *conn) putList(r *room, frame []byte, b *batch) bool {
 // putSignal queues a signal, and reports false when the client does not keep up. Signals may fill only half of the queue, so
 // that a flood of them neither ends its receiver nor keeps it from learning who is there; what is relayed may fill a quarter.
 func (c *conn) putSignal(env *protocol.Envelope, b *batch) bool {
+	if c.remote != "" {
+		return c.hub.opts.Cluster.Signal(c.remote, env.AppendSignal(nil))
+	}
 	size, limit := env.SignalSize(), c.hub.opts.MaxQueue/2
 	if env.Type() == protocol.TypeRelay {
 		limit /= 2

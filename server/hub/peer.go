@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -42,7 +43,7 @@ func (h *Hub) freshID() string {
 
 // name gives a connection its peer id; h.mu is held.
 func (h *Hub) name(c *conn, id string) {
-	c.id = id
+	c.id, c.since = id, time.Now().UnixNano()
 	h.peers[id] = c
 	c.known.Store(true)
 }
@@ -90,6 +91,7 @@ func (c *conn) inherit(old *conn) {
 		if m := r.members[c.id]; m != nil && m.conn == old {
 			m.conn = c
 			m.seen = len(r.log)
+			r.announce(m)
 		}
 		r.mu.Unlock()
 	}

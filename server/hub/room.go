@@ -28,17 +28,19 @@ type room struct {
 
 	mu      sync.Mutex // guards the following fields
 	members map[string]*member
-	shoal   int      // members that speak shoal.v1
-	rxdb    topology // of the members that speak RxDB's dialect
+	shoal   int      // members of this node that speak shoal.v1
+	rxdb    topology // of the members of this node that speak RxDB's dialect
 	log     []byte   // frames of the changes that not all Shoal members have been sent
 	armed   bool     // a timer is going to tell
+	root    string   // the root of rxdb that other nodes know
 }
 
 // member is one in a room.
 type member struct {
-	conn  *conn
-	seen  int    // of a Shoal peer: how much of the room's log it has been sent
-	place *place // of an RxDB peer
+	conn   *conn
+	seen   int     // of a Shoal peer: how much of the room's log it has been sent
+	place  *place  // of an RxDB peer of this node
+	remote *Remote // a peer of another node; nil for those of this one
 }
 
 // join makes a peer a member. It returns the number of members before, and the code of a refusal.
@@ -51,15 +53,11 @@ func (h *Hub) join(c *conn, name string, g Grant, role protocol.Role, b *batch) 
 		h.mu.Unlock()
 		return 0, ""
 	}
-	r := h.rooms[name]
-	if r == nil {
-		r = &room{name: name, members: make(map[string]*member), rxdb: topology{mesh: h.opts.RxDBMesh}}
-		h.rooms[name] = r
-	}
-	r.mu.Lock()
+	r := h.lockRoom(name)
 	h.mu.Unlock()
 	defer r.mu.Unlock()
-	if size = len(r.members); size >= h.opts.MaxRoomPeers {
+	before := r.members[c.id]
+	if size = len(r.members); size >= h.opts.MaxRoomPeers && before == nil {
 		return size, protocol.CodeRoomFull
 	}
 	c.enlist(r, g)
@@ -71,7 +69,7 @@ func (h *Hub) join(c *conn, name string, g Grant, role protocol.Role, b *batch) 
 		r.recordMoved()
 		c.putFrames(r.joined(c, g), b)
 		m.seen = len(r.log)
-		if r.members[c.id] == nil { // else it is back before the old connection was cleared away
+		if before == nil || before.remote != nil { // else it is back before the old connection was cleared away
 			r.shoal++
 		}
 	} else {
@@ -80,11 +78,23 @@ func (h *Hub) join(c *conn, name string, g Grant, role protocol.Role, b *batch) 
 		r.recordPeer(m)
 	}
 	r.members[c.id] = m
+	r.announce(m)
 	if !c.shoal && r.armed && (size < listAtOnce || !r.rxdb.mesh) { // the others hear later
 		r.tellList(m, r.list(m), b)
 	}
 	h.tell(r, b)
 	return size, ""
+}
+
+// lockRoom returns the room of that name, made if need be, with its lock; h.mu is held.
+func (h *Hub) lockRoom(name string) *room {
+	r := h.rooms[name]
+	if r == nil {
+		r = &room{name: name, members: make(map[string]*member), rxdb: topology{mesh: h.opts.RxDBMesh}}
+		h.rooms[name] = r
+	}
+	r.mu.Lock()
+	return r
 }
 
 func (c *conn) mayHaveMore() bool {
@@ -109,19 +119,33 @@ func (h *Hub) leave(c *conn, r *room, b *batch) int {
 	}
 	h.mu.Unlock()
 	defer r.mu.Unlock()
-	if c.shoal {
-		r.shoal--
-		r.rxdb.setRole(c.id, protocol.Role{})
-	} else {
-		r.rxdb.remove(m.place)
-	}
+	r.uncount(m)
 	r.record(&protocol.Message{Type: protocol.TypePeerLeft, Room: r.name, PeerID: c.id})
 	r.recordMoved()
 	h.tell(r, b)
 	return len(r.members)
 }
 
-// record notes a change for the Shoal members; r.mu is held.
+// uncount undoes what a member that has been taken out counts for; r.mu is held.
+func (r *room) uncount(m *member) {
+	c := m.conn
+	if c.shoal {
+		r.rxdb.setRole(c.id, protocol.Role{})
+	}
+	switch {
+	case m.remote != nil:
+		return
+	case c.shoal:
+		r.shoal--
+	default:
+		r.rxdb.remove(m.place)
+	}
+	if cluster := c.hub.opts.Cluster; cluster != nil {
+		cluster.Left(r.name, c.id)
+	}
+}
+
+// record notes a change for the Shoal members of this node; r.mu is held.
 func (r *room) record(m *protocol.Message) {
 	if r.shoal > 0 {
 		r.log = append(r.log, frame(m)...)
@@ -139,6 +163,7 @@ func (r *room) recordMoved() {
 	for _, p := range r.rxdb.takeMoved() {
 		if m := r.members[p.id]; m != nil {
 			r.recordPeer(m)
+			r.announce(m)
 		}
 	}
 }
@@ -148,7 +173,11 @@ func (r *room) info(m *member) protocol.PeerInfo {
 	if m.place != nil {
 		return r.rxdb.info(m.place)
 	}
-	return protocol.PeerInfo{ID: m.conn.id, Dialect: m.conn.dialect()}
+	i := protocol.PeerInfo{ID: m.conn.id, Dialect: m.conn.dialect()}
+	if m.remote != nil {
+		i.ServedBy = m.remote.presence.ServedBy
+	}
+	return i
 }
 
 // joined is the frame that tells a Shoal peer who else is in the room; r.mu is held.
@@ -183,6 +212,9 @@ func (h *Hub) tell(r *room, b *batch) {
 	if r.armed {
 		return
 	}
+	if h.opts.Cluster != nil {
+		r.link(h.opts.Cluster.Node())
+	}
 	if r.deliver(b) {
 		r.armed = true
 		h.wg.Add(1)
@@ -208,6 +240,7 @@ func (r *room) deliver(b *batch) bool {
 	var list []byte
 	for _, m := range r.members {
 		switch {
+		case m.remote != nil:
 		case m.conn.shoal:
 			r.catchUp(m, b)
 			m.seen = 0
@@ -234,7 +267,7 @@ func (r *room) tellList(m *member, list []byte, b *batch) {
 
 // catchUp queues the changes that a Shoal member has not been sent; r.mu is held.
 func (r *room) catchUp(m *member, b *batch) {
-	if m.conn.shoal && m.seen < len(r.log) {
+	if m.conn.shoal && m.remote == nil && m.seen < len(r.log) {
 		m.conn.putFrames(r.log[m.seen:], b)
 		m.seen = len(r.log)
 	}
@@ -270,6 +303,7 @@ func (h *Hub) rejoin(c *conn, r *room, g Grant, role protocol.Role, b *batch) {
 	if m := r.members[c.id]; m != nil && m.conn == c {
 		r.rxdb.setRole(c.id, role)
 		r.recordMoved()
+		r.announce(m)
 		m.seen = len(r.log)
 		c.putFrames(r.joined(c, g), b)
 		h.tell(r, b)

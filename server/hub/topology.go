@@ -19,6 +19,7 @@ type topology struct {
 	clients []*place
 	bridges []*bridge // in the order in which they came
 	root    *place    // the client without a parent; nil where there are bridges, or no clients
+	links   []string  // clients of other nodes that the root, or in a mesh everybody, is to connect with; sorted
 	moved   []*place  // whose bridge changed since the room last asked
 	stale   bool      // there are clients that do not know their neighbours
 }
@@ -84,6 +85,12 @@ func (t *topology) setRole(id string, role protocol.Role) {
 		}
 		t.touchMesh()
 	}
+}
+
+// role is that of a Shoal peer.
+func (t *topology) role(id string) protocol.Role {
+	i := slices.IndexFunc(t.bridges, func(b *bridge) bool { return b.id == id })
+	return protocol.Role{RxDB: i >= 0, AlwaysOn: i >= 0 && t.bridges[i].alwaysOn}
 }
 
 func (t *topology) removeBridge(i int) {
@@ -152,6 +159,19 @@ func (t *topology) nearest() *place {
 	}
 }
 
+// setLinks takes the clients of other nodes that this node's are to be connected with.
+func (t *topology) setLinks(links []string) {
+	slices.Sort(links)
+	if slices.Equal(links, t.links) {
+		return
+	}
+	t.links = links
+	if t.root != nil {
+		t.touch(t.root)
+	}
+	t.touchMesh()
+}
+
 // touch notes that a client has other neighbours than it knows.
 func (t *topology) touch(p *place) { p.stale, t.stale = true, true }
 
@@ -173,6 +193,7 @@ func (t *topology) list(p *place) []string {
 		for _, b := range t.bridges {
 			ids = append(ids, b.id)
 		}
+		ids = append(ids, t.links...)
 		slices.Sort(ids)
 		return ids
 	}
@@ -182,6 +203,9 @@ func (t *topology) list(p *place) []string {
 	}
 	if p.parent != nil {
 		ids = append(ids, p.parent.id)
+	}
+	if p == t.root {
+		ids = append(ids, t.links...)
 	}
 	for _, c := range p.children {
 		ids = append(ids, c.id)

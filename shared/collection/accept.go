@@ -16,6 +16,8 @@ type Incoming struct {
 	Beaten  []protocol.Beaten   // writes that one of Entries, or what it stands for, has beaten
 	Seen    *document.Knowledge // what the sender knew when it read Entries, all of them included
 	Claim   *document.Knowledge // what may be added to the own knowledge once Entries are taken; nil for nothing
+	// Kept tells that this device had it all before, so that its times are taken as they are.
+	Kept bool
 
 	resolved map[pair]resolution
 }
@@ -45,7 +47,7 @@ func (c *Collection) Accept(ctx context.Context, ins ...*Incoming) (Accepted, er
 	size := 0
 	for _, in := range ins {
 		for i := range in.Entries {
-			if err := c.check(&in.Entries[i]); err != nil {
+			if err := c.check(&in.Entries[i], in.Kept); err != nil {
 				return out, &DocumentError{in.Entries[i].ID, err}
 			}
 			size += block.Size(&in.Entries[i])
@@ -95,8 +97,8 @@ func (in *Incoming) told() *document.Knowledge {
 }
 
 // check returns an error unless e, which comes from another replica, can be stored.
-func (c *Collection) check(e *document.Entry) error {
-	if now := c.opts.Now(); e.Time.TooFarAhead(now) {
+func (c *Collection) check(e *document.Entry, kept bool) error {
+	if now := c.opts.Now(); !kept && e.Time.TooFarAhead(now) {
 		return fmt.Errorf("%w: written at %v, the time here is %v", ErrClockSkew, e.Time.Wall().UTC(), now.UTC())
 	}
 	if e.Deleted && len(e.Body) == 0 {

@@ -149,6 +149,9 @@ func (c *Collection) attempt(ops []*op) (changes []Change, err error) {
 		if err := take(tail); err != nil {
 			return nil, err
 		}
+		if c.mem.sealed {
+			return nil, ErrSealed
+		}
 		t = newTx(c)
 		for _, o := range ops {
 			if o.err = context.Cause(o.ctx); o.err == nil {

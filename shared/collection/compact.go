@@ -46,7 +46,7 @@ type compaction struct {
 // compactStep goes on with the compaction, or begins one if it is worth it. It returns whether there is more to do.
 func (c *Collection) compactStep() (more bool) {
 	if c.compacting == nil {
-		if !c.mem.volume.wasteful(c.compacted) || !c.restate() {
+		if c.mem.sealed || !c.mem.volume.wasteful(c.compacted) || !c.restate() {
 			return false
 		}
 		c.compacting = &compaction{at: 1, upTo: c.mem.next - 1, before: c.mem.volume} // up to what restate has said

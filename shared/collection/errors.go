@@ -15,6 +15,8 @@ var (
 	ErrChanged = errors.New("collection: document has changed meanwhile")
 	// ErrInvalid tells that a document cannot be stored as it is.
 	ErrInvalid = errors.New("collection: invalid document")
+	// ErrSealed tells that the documents went to the log of a later schema, which is to be opened in this one's place.
+	ErrSealed = errors.New("collection: its documents were migrated to a later schema; open it with that, for a page: reload")
 	// ErrClockSkew tells that another replica's clock, or the own, is off by more than document.MaxSkew.
 	ErrClockSkew = errors.New("collection: clock is too far ahead")
 )

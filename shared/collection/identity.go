@@ -87,8 +87,8 @@ func (t *tx) renew() error {
 	}
 	old := t.self
 	t.adopt(id)
-	t.state.fork, t.tell = true, true
 	t.known.Fork(old)
+	t.tell = true
 	for _, e := range slices.Clone(t.order) {
 		if t.written[e.ID] == e && e.Dot.Replica == old {
 			t.rename(e, old)

@@ -35,6 +35,7 @@ type memory struct {
 	damaged  []damage            // records that could not be read and were not dealt with
 	repaired []store.Position    // records that could not be read and were
 	volume   volume
+	sealed   bool // see Seal
 	loading  bool // keep all of them: what others know comes later in the log
 }
 
@@ -120,12 +121,10 @@ func (m *memory) applyState(s *state, known *document.Knowledge) {
 		m.self, m.shared, m.repaired = document.ReplicaID{}, shared{}, nil
 		m.times = ownTimes{}
 	}
+	m.sealed = m.sealed || s.sealed
 	m.repaired = append(m.repaired, s.repaired...)
 	m.damaged = slices.DeleteFunc(m.damaged, func(d damage) bool { return slices.Contains(s.repaired, d.record.First) })
 	if !s.self.IsZero() && s.self != m.self {
-		if s.fork {
-			known.Fork(m.self)
-		}
 		m.self, m.times = s.self, ownTimes{}
 	}
 	for _, t := range s.times {

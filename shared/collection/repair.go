@@ -36,7 +36,7 @@ type damage struct {
 // repair leaves out the damaged records for good, and reports them. It does nothing if there are none.
 func (c *Collection) repair() error {
 	damaged := c.mem.damaged
-	if len(damaged) == 0 {
+	if len(damaged) == 0 || c.mem.sealed {
 		return nil
 	}
 	report := &DamageError{Collection: c.name, Err: damaged[0].err}

@@ -18,11 +18,11 @@ import (
 type state struct {
 	full     bool                // all that there is: it takes the place of everything before it
 	self     document.ReplicaID  // who this replica is; a later one takes the place of an earlier one
-	fork     bool                // with self: other replicas went by the id before as well
 	known    *document.Knowledge // covered besides what the entries tell
 	shared   shared              // which own entries others may know of
 	times    []ownTime           // of own writes, only with full
 	repaired []store.Position    // damaged records that were dealt with
+	sealed   bool                // nothing may follow; see Seal
 	told     []acquaintance      // what others said to know when they were last met
 }
 
@@ -43,6 +43,7 @@ const (
 	tagTold     = 6
 	tagFull     = 7
 	tagRepaired = 8
+	tagSealed   = 9
 	headerSize  = len(stateMagic) + 4
 )
 
@@ -52,7 +53,7 @@ var (
 )
 
 func (s *state) isZero() bool {
-	return !s.full && s.self.IsZero() && s.known == nil && !s.shared.set && len(s.times) == 0 && len(s.told) == 0 && len(s.repaired) == 0
+	return !s.full && !s.sealed && s.self.IsZero() && s.known == nil && !s.shared.set && len(s.times) == 0 && len(s.told) == 0 && len(s.repaired) == 0
 }
 
 func oneIf(b bool) byte {
@@ -73,7 +74,7 @@ func encodeState(s state) []byte {
 		field(tagFull, nil)
 	}
 	if !s.self.IsZero() {
-		field(tagSelf, append(s.self[:], oneIf(s.fork)))
+		field(tagSelf, s.self[:])
 	}
 	if s.known != nil {
 		field(tagKnown, s.known.AppendTo(nil))
@@ -86,6 +87,9 @@ func encodeState(s state) []byte {
 	}
 	for _, p := range s.repaired {
 		field(tagRepaired, binary.AppendUvarint(nil, uint64(p)))
+	}
+	if s.sealed {
+		field(tagSealed, nil)
 	}
 	for _, a := range s.told {
 		field(tagTold, a.told.AppendTo(binary.AppendUvarint(a.replica[:], uint64(a.upTo))))
@@ -149,7 +153,7 @@ func (s *state) field(tag uint64, p []byte) (err error) {
 	case tagFull:
 		s.full = true
 	case tagSelf:
-		s.self, s.fork = f.replica(), f.uvarint() == 1
+		s.self = f.replica()
 	case tagKnown:
 		s.known, f.b, err = document.DecodeKnowledge(p)
 		if err != nil {
@@ -157,6 +161,8 @@ func (s *state) field(tag uint64, p []byte) (err error) {
 		}
 	case tagShared:
 		s.shared = shared{set: true, open: f.uvarint() == 1, upTo: store.Position(f.uvarint())}
+	case tagSealed:
+		s.sealed = true
 	case tagRepaired:
 		s.repaired = append(s.repaired, store.Position(f.uvarint()))
 	case tagTold:

@@ -123,9 +123,7 @@ func newBridge(ctx context.Context, p *Pool, conn connector) (*bridge, error) {
 			return nil, err
 		}
 	}
-	var tail store.Position
-	p.coll.View(func(v collection.View) { tail = v.Tail() })
-	meta, err := rxdb.OpenMeta(ctx, log, tail, &rxdb.MetaOptions{Token: b.opts.Token})
+	meta, err := rxdb.OpenMeta(ctx, log, p.coll, &rxdb.MetaOptions{Token: b.opts.Token})
 	if err != nil {
 		return nil, err
 	}

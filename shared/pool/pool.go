@@ -111,6 +111,14 @@ var errRefused = errors.New("the application refused the peer")
 // Replicate begins to replicate coll with all others that replicate a collection of that name in topic. It returns at once; peers come when
 // they come. Cancelling ctx afterwards has no effect. The collection must stay open until the pool is cancelled.
 func Replicate(ctx context.Context, mesh *Mesh, coll *collection.Collection, topic string, opts *Options) (*Pool, error) {
+	p, err := replicate(ctx, mesh, coll, topic, opts)
+	if err != nil && opts != nil && opts.RxDB != nil && opts.RxDB.Log != nil {
+		err = errors.Join(err, opts.RxDB.Log.Close()) // again, it does nothing
+	}
+	return p, err
+}
+
+func replicate(ctx context.Context, mesh *Mesh, coll *collection.Collection, topic string, opts *Options) (*Pool, error) {
 	if n := len([]rune(topic)); n < minTopic || n > maxTopic {
 		return nil, fmt.Errorf("topic %q has %d characters, must have %d to %d", topic, n, minTopic, maxTopic)
 	}
@@ -140,6 +148,8 @@ func (p *Pool) bridgeTo(ctx context.Context, mesh *Mesh) (err error) {
 		return errors.New("they cannot prove a room secret; use a mesh without one")
 	case mesh.signaler == nil:
 		return errors.New("the mesh has connections of another kind than WebRTC; use Connect")
+	case len(mesh.secret) > 0:
+		return errors.New("the mesh has a secret, which RxDB clients cannot prove; use one without, or a room of their own")
 	}
 	p.bridge, err = newBridge(ctx, p, mesh.signaler)
 	return err

@@ -32,6 +32,9 @@ type script struct {
 
 type scriptOptions struct {
 	latency    time.Duration
+	reopened   bool // with Options.FreshID
+	before     func(c *collection.Collection)
+	known      *document.Knowledge // what the other side tells to know at first
 	pull, push *Direction
 	remote     protocol.Open // Pulls and Pushes count
 }
@@ -44,18 +47,35 @@ func full() scriptOptions {
 func newScript(t *testing.T, o scriptOptions) *script {
 	t.Helper()
 	x := &script{t: t, remote: document.ReplicaID{9}, known: &document.Knowledge{}, now: time.Now()}
-	log, err := memlog.New(&memlog.Options{Latency: o.latency}).Open(nil).Log(t.Context(), "todos")
-	if err != nil {
-		t.Fatal(err)
+	disk := memlog.New(&memlog.Options{Latency: o.latency})
+	open := func(opts *collection.Options) *collection.Collection {
+		log, err := disk.Open(nil).Log(t.Context(), "todos")
+		if err != nil {
+			t.Fatal(err)
+		}
+		coll, err := collection.Open(t.Context(), "todos", log, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return coll
 	}
-	if x.coll, err = collection.Open(t.Context(), "todos", log, nil); err != nil {
-		t.Fatal(err)
+	x.coll = open(nil)
+	if o.reopened {
+		x.coll.Close()
+		x.coll = open(&collection.Options{FreshID: true})
 	}
 	t.Cleanup(func() { x.coll.Close() })
+	if o.before != nil {
+		o.before(x.coll)
+	}
+	if o.known != nil {
+		x.known = o.known
+	}
 	own := &protocol.Open{Channel: 1, Collection: "todos", Pulls: o.pull != nil, Pushes: o.push != nil}
 	x.coll.View(func(v collection.View) { own.Replica, own.Known = v.Replica(), v.Known() })
 	x.self = own.Replica
 	o.remote.Channel, o.remote.Replica, o.remote.Known = 2, x.remote, x.known.Clone()
+	var err error
 	x.s, err = New(t.Context(), Config{
 		Collection: x.coll, Channel: 1, Own: own, Remote: &o.remote, Pull: o.pull, Push: o.push,
 		Turns: &Turns{}, Rand: rand.New(rand.NewPCG(1, 1)), Wake: func() {},
@@ -574,13 +594,19 @@ func TestLanes(t *testing.T) {
 func TestSessionEndsWhenIdentitiesChange(t *testing.T) {
 	for name, change := range map[string]func(x *script) error{
 		"own id": func(x *script) error { return x.coll.Disown(t.Context(), x.self) },
+		"own id, by a first write": func(x *script) error {
+			_, err := x.coll.Upsert(t.Context(), []byte(`{"id":"1"}`))
+			return errors.Join(err, collection.ErrIdentity)
+		},
 		"a third's id is forked": func(x *script) error {
 			k := &document.Knowledge{}
 			k.Fork(third)
 			return x.coll.Recognise(t.Context(), k)
 		},
 	} {
-		x := newScript(t, full())
+		o := full()
+		o.reopened = true
+		x := newScript(t, o)
 		x.next(Live)
 		if err := change(x); !errors.Is(err, collection.ErrIdentity) {
 			t.Fatalf("%s: %v", name, err)
@@ -615,4 +641,27 @@ func TestPeerThatNamesAnIDTwice(t *testing.T) {
 			t.Errorf("holds %v, want the later one of the two", e)
 		}
 	})
+}
+
+// TestForkTheOtherSideDoesNotKnowOf: what it says to know of that id may be another's write.
+func TestForkTheOtherSideDoesNotKnowOf(t *testing.T) {
+	o := full()
+	o.known = &document.Knowledge{}
+	o.known.AddUpTo(third, 1)
+	o.before = func(c *collection.Collection) {
+		seen := &document.Knowledge{}
+		seen.Fork(third)
+		e := document.Entry{ID: "1", Dot: document.Dot{Replica: third, Counter: 1}, Time: 1, Body: []byte(`{"id":"1"}`)}
+		if err := c.Recognise(t.Context(), seen); !errors.Is(err, collection.ErrIdentity) {
+			t.Fatal(err)
+		}
+		if _, err := c.Accept(t.Context(), &collection.Incoming{Entries: []document.Entry{e}, Seen: seen}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := newScript(t, o)
+	x.receive(Live, &protocol.Pull{Channel: 2, Known: x.known})
+	if c := x.changes(Bulk); c == nil || len(c.Entries) != 1 {
+		t.Errorf("sends %+v", c)
+	}
 }

@@ -22,6 +22,7 @@ const (
 	tagEpoch  = 3
 	tagForget = 4 // a client
 	tagUpdate = 5 // of a client
+	tagBase   = 6
 )
 
 var (
@@ -65,6 +66,10 @@ func appendUpdate(b []byte, key string, u *update) []byte {
 	return appendField(b, tagUpdate, p)
 }
 
+func appendBase(b []byte, k base) []byte {
+	return appendField(b, tagBase, append(append(appendBytes(nil, k.id), k.state[:]...), k.body...))
+}
+
 // snapshot is a record that tells all.
 func (s *metaState) snapshot() []byte {
 	b := appendToken(appendFull(newRecord()), s.token)
@@ -78,6 +83,11 @@ func (s *metaState) snapshot() []byte {
 			u.assumed = append(u.assumed, assumption{id, state})
 		}
 		b = appendUpdate(b, key, &u)
+	}
+	for _, bases := range s.bases {
+		for _, k := range bases {
+			b = appendBase(b, k)
+		}
 	}
 	return b
 }
@@ -114,10 +124,22 @@ func (s *metaState) field(tag uint64, r reader) error {
 		}
 	case tagForget:
 		key := string(r.b)
-		delete(s.clients, key)
+		if c := s.clients[key]; c != nil {
+			delete(s.clients, key)
+			for id := range c.assumed {
+				s.drop(id)
+			}
+		}
 		s.order = slices.DeleteFunc(s.order, func(o string) bool { return o == key })
 	case tagUpdate:
 		s.update(&r)
+	case tagBase:
+		k := base{id: string(r.bytes())}
+		copy(k.state[:], r.take(len(k.state)))
+		k.body = slices.Clone(r.b)
+		if r.err == nil {
+			s.keep(k)
+		}
 	default:
 		return fmt.Errorf("%w: unknown field %d", errRecord, tag)
 	}
@@ -145,6 +167,7 @@ func (s *metaState) update(r *reader) {
 		var d digest
 		copy(d[:], r.take(len(d)))
 		c.assumed[id] = d
+		s.drop(id)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/document"
-	"github.com/shoaldb/shoal/shared/store"
 	"github.com/shoaldb/shoal/shared/store/memlog"
 )
 
@@ -102,7 +101,7 @@ func (r *replica) open(token string, opts *collection.Options) {
 	r.db = r.disk.Open(nil)
 	log := must(r.db.Log(ctx, "todos"))(r.t)
 	r.coll = must(collection.Open(ctx, "todos", log, opts))(r.t)
-	r.meta = must(OpenMeta(ctx, must(r.db.Log(ctx, "todos/rxdb"))(r.t), r.tail(), &MetaOptions{Token: token}))(r.t)
+	r.meta = must(OpenMeta(ctx, must(r.db.Log(ctx, "todos/rxdb"))(r.t), r.coll, &MetaOptions{Token: token}))(r.t)
 }
 
 // reopen ends all sessions and opens everything anew.
@@ -120,11 +119,6 @@ func (r *replica) close() {
 			r.t.Error(err)
 		}
 	}
-}
-
-func (r *replica) tail() (tail store.Position) {
-	r.coll.View(func(v collection.View) { tail = v.Tail() })
-	return tail
 }
 
 // session runs a session on conn until hangUp.

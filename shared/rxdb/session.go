@@ -208,10 +208,7 @@ func (s *Session) Progress() Progress {
 	return p
 }
 
-func (s *Session) tail() (tail store.Position) {
-	s.coll.View(func(v collection.View) { tail = v.Tail() })
-	return tail
-}
+func (s *Session) tail() store.Position { return tailOf(s.coll) }
 
 // key names a client in Meta.
 func (s *Session) key(token string) string { return s.cfg.Topic + "|" + token }

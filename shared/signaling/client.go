@@ -28,8 +28,9 @@ type Options struct {
 	// Dialect is what to speak. DialectShoal needs a Shoal server; DialectRxDB works with RxDB's as well, for one room.
 	// Default: DialectShoal.
 	Dialect protocol.Dialect
-	// Role is what this peer offers to the rooms that it joins; JoinAs gives another for one. Default: nothing.
-	Role protocol.Role
+	// Fallbacks are the URLs of further servers of the same cluster. Each attempt to connect goes to another server than the one
+	// before, in the order of New's url and then these. Default: none.
+	Fallbacks []string
 	// Token returns the token for a room: each time that the client joins it, and again before the token that it gave
 	// ends, so that the client stays. An error is told as Refused, and Token is asked again a little later. It may block.
 	// Default: no tokens.
@@ -50,9 +51,6 @@ func (o *Options) withDefaults() Options {
 	}
 	if d.Dialect == "" {
 		d.Dialect = protocol.DialectShoal
-	}
-	if d.Dialect == protocol.DialectRxDB {
-		d.Role = protocol.Role{} // it has no words for them
 	}
 	if d.PingInterval <= 0 {
 		d.PingInterval = protocol.ShoalPingInterval
@@ -100,7 +98,7 @@ type Client struct {
 // New returns a client that connects to url (ws:// or wss://) in the background, for ever, until Close.
 func New(url string, opts *Options) *Client {
 	o := opts.withDefaults()
-	return start(o, websocketDialer(url, o.Dialect))
+	return start(o, inTurn(append([]string{url}, o.Fallbacks...), o.Dialect))
 }
 
 func start(opts Options, dial dialer) *Client {
@@ -139,7 +137,6 @@ func (c *Client) join(room string, role *protocol.Role) error {
 			return fmt.Errorf("join room %q: %w", room, ErrOneRoom)
 		}
 		r = newRoom(room)
-		r.role = c.opts.Role
 		c.rooms[room] = r
 		delete(c.left, room)
 	}

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/shoaldb/shoal/shared/protocol"
 )
 
-const (
-	// writeWait bounds the writing of one message.
-	writeWait = 10 * time.Second
-	// closeWait is how long a link waits for its socket to end.
-	closeWait = 2 * time.Second
-)
+// closeWait is how long a link waits for its socket to end.
+const closeWait = 2 * time.Second
 
 // socket is a WebSocket; a fake one in tests. read, write and probe each have one caller at a time.
 type socket interface {
@@ -152,5 +150,15 @@ func (l *link) probing() {
 		case <-l.ctx.Done():
 			return
 		}
+	}
+}
+
+// inTurn dials one server after the other, and begins again after the last.
+func inTurn(urls []string, dialect protocol.Dialect) dialer {
+	next := 0
+	return func(ctx context.Context) (socket, error) {
+		url := urls[next]
+		next = (next + 1) % len(urls)
+		return websocketDialer(url, dialect)(ctx)
 	}
 }

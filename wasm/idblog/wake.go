@@ -31,7 +31,13 @@ func newWaker(name string, wake func(log string)) *waker {
 		w.listeners = append(w.listeners, jsbridge.Listen(js.Global(), "pageshow", all))
 	}
 	if document := js.Global().Get("document"); document.Truthy() {
-		w.listeners = append(w.listeners, jsbridge.Listen(document, "resume", all), jsbridge.Listen(document, "visibilitychange", all))
+		// Not when the page goes out of sight: it may be frozen next, in the middle of a transaction, which all other tabs have to wait for.
+		seen := func(event js.Value) {
+			if document.Get("visibilityState").String() != "hidden" {
+				all(event)
+			}
+		}
+		w.listeners = append(w.listeners, jsbridge.Listen(document, "resume", all), jsbridge.Listen(document, "visibilitychange", seen))
 	}
 	return w
 }

@@ -2,6 +2,7 @@ import { contentOf, type Document } from './document.js';
 import { ShoalError, type ErrorCode } from './errors.js';
 import type { Records } from './records.js';
 import { nextTask } from './task.js';
+import type { ValidationProblem } from './validator.js';
 import type { Version, WriteTarget } from './writes.js';
 
 /** A document of a bulk write that was not written. */
@@ -12,6 +13,8 @@ export interface BulkError<T> {
 	readonly code: ErrorCode;
 	readonly documentId: string;
 	readonly writeRow: { readonly document: T };
+	/** What does not follow the schema. */
+	readonly validationErrors?: readonly ValidationProblem[];
 	readonly error: Error;
 }
 
@@ -116,7 +119,7 @@ export class BulkWrite<T> extends Bulk<T> {
 
 	queue(index: number): number {
 		try {
-			const draft = this.records.draft(this.#documents[index], `documents[${index}]`);
+			const draft = this.records.drafts.fresh(this.#documents[index], `documents[${index}]`);
 			this.#ids[index] = draft.id;
 			this.#texts[index] = draft.text;
 			this.records.push(this.#kind, draft, this, index);
@@ -171,5 +174,6 @@ export class BulkRemoval<T> extends Bulk<T> {
 function bulkError<T>({ id, document }: { id: string; document: T }, error: Error): BulkError<T> {
 	const code = error instanceof ShoalError ? error.code : 'invalid';
 	const status = code === 'exists' ? 409 : code === 'not-found' ? 404 : code === 'invalid' ? 422 : 510;
-	return { isError: true, status, code, documentId: id, writeRow: { document }, error };
+	const { problems } = error as ShoalError;
+	return { isError: true, status, code, documentId: id || ((error as ShoalError).documentId ?? ''), writeRow: { document }, ...(problems && { validationErrors: problems }), error };
 }

@@ -1,10 +1,14 @@
 import { CollectionObject, type Collection, type CollectionCreator, type ConflictHandler } from './collection.js';
 import { isReserved } from './document.js';
+import { Drafts } from './drafts.js';
 import { ShoalError } from './errors.js';
+import { checkStrategies, migrate, Migrations, type MigrationState, type MigrationStrategies } from './migration.js';
+import type { Value } from './observable.js';
 import { checkOptions, PoolObject, toWire, withDeleted, type ReplicationOptions, type ReplicationPool } from './pool.js';
 import { Records } from './records.js';
-import type { CollectionSchema, DocumentOf } from './schema.js';
+import { finalFields, keyOf, type CollectionSchema, type DocumentOf } from './schema.js';
 import { Leadership } from './tabs.js';
+import type { Validator } from './validator.js';
 import { loadCore, type Core, type WasmSource } from './wasm.js';
 
 /** What {@link createDatabase} takes. */
@@ -18,6 +22,11 @@ export interface DatabaseOptions {
 	 * as well, and takes longer. Default: `relaxed`.
 	 */
 	durability?: 'relaxed' | 'strict';
+	/**
+	 * Checks what is written here against the schemas: `jsonSchemaValidator` of `shoal/validate`, or one made of another library. What peers
+	 * send is not checked again. Default: only primary keys are checked.
+	 */
+	validator?: Validator;
 	/** Where shoal.wasm is. Default: beside this module. Only the first database of a page loads it. */
 	wasm?: WasmSource;
 }
@@ -38,6 +47,8 @@ export interface DatabaseBase<C = Collections> {
 	readonly closed: boolean;
 	/** Opens collections, which are made if need be. */
 	addCollections<const N extends { readonly [name: string]: CollectionCreator<CollectionSchema, any> }>(creators: N): Promise<CollectionsOf<N>>;
+	/** The migrations by name of the collection: those that ran, and run, while collections were added. */
+	readonly migrations$: Value<ReadonlyMap<string, MigrationState>>;
 	/** Ends all replications and releases what the database holds. The documents stay. */
 	close(): Promise<void>;
 	/** Closes the database and deletes its documents, on this device and in all tabs. */
@@ -54,7 +65,7 @@ export async function createDatabase<C = Collections>(options: DatabaseOptions):
 	if (typeof options !== 'object' || options === null) {
 		throw new TypeError('createDatabase takes an object with options');
 	}
-	const { name, storage, durability = 'relaxed', wasm } = options;
+	const { name, storage, durability = 'relaxed', validator, wasm } = options;
 	if (typeof name !== 'string' || name === '') {
 		throw new TypeError('name must be a string that is not empty');
 	}
@@ -64,9 +75,12 @@ export async function createDatabase<C = Collections>(options: DatabaseOptions):
 	if (durability !== 'relaxed' && durability !== 'strict') {
 		throw new TypeError(`durability must be 'relaxed' or 'strict', got ${String(durability)}`);
 	}
+	if (validator !== undefined && typeof validator !== 'function') {
+		throw new TypeError('validator must be a function that takes a schema');
+	}
 	const core = await loadCore(wasm);
 	const number = await core.call<number>('open', JSON.stringify({ name, storage, durability }));
-	const database = new DatabaseObject(core, number, name, storage === 'memory');
+	const database = new DatabaseObject(core, number, name, storage === 'memory', validator);
 	return database as unknown as Database<C>;
 }
 
@@ -75,16 +89,23 @@ class DatabaseObject implements DatabaseBase {
 	readonly collections: { [name: string]: Collection<any> } = Object.create(null);
 	readonly #core: Core;
 	readonly #number: number;
+	readonly #validator: Validator | undefined;
 	readonly #leadership: Leadership | undefined;
 	readonly #records = new Set<Records<any>>();
+	readonly #migrations = new Migrations();
 	readonly #pools = new Set<PoolObject<any>>();
 	#closing: Promise<void> | undefined;
 
-	constructor(core: Core, number: number, name: string, memory: boolean) {
+	constructor(core: Core, number: number, name: string, memory: boolean, validator: Validator | undefined) {
 		this.#core = core;
 		this.#number = number;
+		this.#validator = validator;
 		this.name = name;
 		this.#leadership = memory ? undefined : new Leadership(`shoal/${name}`);
+	}
+
+	get migrations$(): Value<ReadonlyMap<string, MigrationState>> {
+		return this.#migrations.states;
 	}
 
 	get closed(): boolean {
@@ -101,12 +122,11 @@ class DatabaseObject implements DatabaseBase {
 		return Object.fromEntries(added) as CollectionsOf<N>;
 	}
 
-	async #add(name: string, { schema, conflictHandler }: CollectionCreator<CollectionSchema, any>): Promise<Collection<any>> {
-		const number = await this.#core.call<number>('addCollection', this.#number, JSON.stringify({
-			name, schema, handler: !!conflictHandler,
-		}));
+	async #add(name: string, { schema, conflictHandler, migrationStrategies = {} }: CollectionCreator<CollectionSchema, any>): Promise<Collection<any>> {
+		const drafts = new Drafts(schema, this.#validator);
+		const number = await this.#open(name, schema, drafts, migrationStrategies, typeof conflictHandler === 'object' ? 'ask' : conflictHandler);
 		const collection = new CollectionObject<any>(name, schema);
-		const records = new Records<any>(this.#core, number, collection, schema);
+		const records = new Records<any>(this.#core, number, collection, schema, drafts);
 		collection.begin(records);
 		this.#core.receive(number, {
 			event: (_kind, text) => records.feed.event(text),
@@ -119,6 +139,26 @@ class DatabaseObject implements DatabaseBase {
 			Object.defineProperty(this, name, { value: collection, enumerable: true });
 		}
 		return collection;
+	}
+
+	/** Opens a collection in the core, which may have something to migrate first. */
+	async #open(name: string, schema: CollectionSchema, drafts: Drafts, strategies: MigrationStrategies, handler: string | undefined): Promise<number> {
+		const migration = this.#core.own({
+			event: (_, text) => this.#migrations.running(name, text),
+			request: (_, text) => migrate(text, schema, strategies, drafts),
+		});
+		try {
+			const number = await this.#core.call<number>('addCollection', this.#number, JSON.stringify({
+				name, schema, final: finalFields(schema), handler, migration,
+			}));
+			this.#migrations.ended(name);
+			return number;
+		} catch (error) {
+			this.#migrations.ended(name, error as Error);
+			throw error;
+		} finally {
+			this.#core.forget(migration);
+		}
 	}
 
 	async replicate<T>(options: ReplicationOptions<T>, records: Records<T>): Promise<ReplicationPool<T>> {
@@ -160,6 +200,7 @@ class DatabaseObject implements DatabaseBase {
 				records.close();
 				this.#core.forget(records.number);
 			}
+			this.#migrations.complete();
 		}
 	}
 }
@@ -168,25 +209,41 @@ function checkCreator(name: string, creator: CollectionCreator<CollectionSchema,
 	if (!/^[a-zA-Z][\w$-]{0,99}$/.test(name)) {
 		throw new TypeError(`collection name ${JSON.stringify(name)} must be of letters, digits, _, $ and -, begin with a letter and have at most 100`);
 	}
-	const { schema, conflictHandler } = creator ?? {};
+	const { schema, conflictHandler, migrationStrategies } = creator ?? {};
 	if (typeof schema !== 'object' || schema === null) {
 		throw new TypeError(`${name}.schema must be a schema`);
 	}
 	if (!Number.isInteger(schema.version) || schema.version < 0) {
 		throw new TypeError(`${name}.schema.version must be a whole number, 0 for the first`);
 	}
-	if (typeof schema.primaryKey !== 'string' || schema.primaryKey === '') {
-		throw new TypeError(`${name}.schema.primaryKey must be the name of a field`);
-	}
-	if (typeof schema.properties !== 'object' || schema.properties === null || !Object.hasOwn(schema.properties, schema.primaryKey)) {
-		throw new TypeError(`${name}.schema.properties must have the primary key, ${schema.primaryKey}`);
-	}
+	checkPrimaryKey(name, schema);
+	checkStrategies(name, schema, migrationStrategies);
 	const reserved = Object.keys(schema.properties).find(isReserved);
 	if (reserved !== undefined) {
 		throw new TypeError(`${name}.schema.properties: documents have something else under the name ${reserved}`);
 	}
-	if (conflictHandler !== undefined && (typeof conflictHandler?.isEqual !== 'function' || typeof conflictHandler.resolve !== 'function')) {
-		throw new TypeError(`${name}.conflictHandler must be an object with the functions isEqual and resolve`);
+	const builtIn = conflictHandler === undefined || conflictHandler === 'last-write-wins' || conflictHandler === 'merge-fields';
+	if (!builtIn && (typeof conflictHandler?.isEqual !== 'function' || typeof conflictHandler.resolve !== 'function')) {
+		throw new TypeError(`${name}.conflictHandler must be an object with the functions isEqual and resolve, 'last-write-wins' or 'merge-fields'`);
+	}
+}
+
+function checkPrimaryKey(name: string, schema: CollectionSchema): void {
+	const { primaryKey, properties } = schema;
+	if (typeof primaryKey !== 'string' && (typeof primaryKey !== 'object' || primaryKey === null || typeof primaryKey.separator !== 'string'
+		|| !Array.isArray(primaryKey.fields) || primaryKey.fields.length === 0)) {
+		throw new TypeError(`${name}.schema.primaryKey must be the name of a field, or an object with key, fields and separator`);
+	}
+	const key = keyOf(schema);
+	if (typeof key !== 'string' || key === '') {
+		throw new TypeError(`${name}.schema.primaryKey must be the name of a field`);
+	}
+	if (typeof properties !== 'object' || properties === null || !Object.hasOwn(properties, key)) {
+		throw new TypeError(`${name}.schema.properties must have the primary key, ${key}`);
+	}
+	const missing = typeof primaryKey === 'string' ? undefined : primaryKey.fields.find((path) => !Object.hasOwn(properties, String(path).split('.')[0] as string));
+	if (missing !== undefined) {
+		throw new TypeError(`${name}.schema.properties must have ${missing}, a part of the primary key`);
 	}
 }
 
@@ -203,7 +260,7 @@ async function resolveConflict(kind: string, text: string, handler: ConflictHand
 		realMasterState: withDeleted(realMasterState as Wire),
 		newDocumentState: withDeleted(newDocumentState as Wire),
 	}, 'replication');
-	return toWire(result, records, id, 'conflictHandler.resolve');
+	return toWire(result, records, id, 'conflictHandler.resolve', true);
 }
 
 /**

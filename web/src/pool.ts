@@ -23,8 +23,10 @@ export interface DirectionOptions<T> {
 export interface PeerInfo {
 	/** The id under which the network knows it; another one each time that it comes. */
 	readonly id: string;
-	/** Names its copy of the collection. */
-	readonly replicaId: string;
+	/** Names its copy of the collection; undefined for an RxDB client. */
+	readonly replicaId: string | undefined;
+	/** It is an RxDB client. */
+	readonly rxdb: boolean;
 }
 
 /** What {@link replicateP2P} takes. */
@@ -47,6 +49,19 @@ export interface ReplicationOptions<T, Peer = any> {
 	isPeerValid?: (peer: PeerInfo) => boolean | Promise<boolean>;
 	/** How long to wait after a failure with a peer, in milliseconds. Default: 5000. */
 	retryTime?: number;
+	/**
+	 * Replicates with the RxDB clients of the topic as well, in the protocol of RxDB's WebRTC plugin. One collection of a topic can have this, and
+	 * it needs a connection handler of getConnectionHandlerSimplePeer or getConnectionHandlerWebRTC. Default: false.
+	 */
+	rxdb?: boolean | RxDBOptions;
+}
+
+/** How to replicate with RxDB clients. */
+export interface RxDBOptions {
+	/** The storage token that they see; by it RxDB chooses which side is master. Default: made once and stored. */
+	token?: string;
+	/** This replica is meant to stay: RxDB clients are to connect to it rather than to others. Default: false. */
+	alwaysOn?: boolean;
 }
 
 /** How far the replication with a peer is. */
@@ -66,8 +81,10 @@ export interface PeerProgress {
 /** Another replica of the topic. */
 export interface PeerState {
 	readonly id: string;
-	/** Known once the state is `open`. */
+	/** Known once the state is `open`; RxDB clients have none. */
 	readonly replicaId: string | undefined;
+	/** It is an RxDB client. */
+	readonly rxdb: boolean;
 	/** `failed` is tried again by itself. */
 	readonly state: 'connecting' | 'open' | 'failed';
 	/** Why it failed. */
@@ -130,6 +147,7 @@ export interface ReplicationPool<T = any> {
 	readonly collection: Collection<T>;
 	/** What went wrong. The pool goes on and tries again by itself. */
 	readonly error$: Observable<ShoalError>;
+	/** Each conflict that came up here, when it has been resolved. A standby tab hears nothing of them. */
 	readonly conflict$: Observable<ConflictEvent<T>>;
 	/** The peers by id. Changes come at most ten times a second. */
 	readonly peerStates$: Value<ReadonlyMap<string, PeerState>>;
@@ -162,7 +180,7 @@ const idle: SyncProgress = { pulling: false, received: 0, remaining: 0, backlog:
 /** The core's text, see states in wasm/pool_js.go. */
 interface States {
 	server: { state: '' | 'connecting' | 'open' | 'failed' | 'closed'; error?: string };
-	peers: { id: string; replicaId?: string; state: PeerState['state']; error?: string; progress?: PeerProgress; path?: PeerPath }[];
+	peers: { id: string; replicaId?: string; rxdb?: boolean; state: PeerState['state']; error?: string; progress?: PeerProgress; path?: PeerPath }[];
 }
 
 /** A version at the border. */
@@ -177,12 +195,12 @@ export function withDeleted<T>({ deleted, doc }: Wire): WithDeleted<T> {
 }
 
 /** @internal Undoes withDeleted for what the application made, which must be of that document. */
-export function toWire<T>(version: WithDeleted<T>, records: Records<any>, id: string, name: string): string {
+export function toWire<T>(version: WithDeleted<T>, records: Records<any>, id: string, name: string, validate: boolean): string {
 	if (typeof version !== 'object' || version === null) {
 		throw new TypeError(`${name} must return a document`);
 	}
 	const { _deleted: deleted = false, ...doc } = version;
-	if (records.draft(doc, `what ${name} returns`).id !== id) {
+	if (records.drafts.version(doc, `what ${name} returns`, validate && !deleted).id !== id) {
 		throw new TypeError(`${name} must leave the primary key ${JSON.stringify(id)} as it is`);
 	}
 	return JSON.stringify({ deleted, doc });
@@ -333,11 +351,12 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 	async #connect(): Promise<number> {
 		const { core, number: collection } = this.#records;
 		core.wakeWithPage();
-		const { pull, push, isPeerValid, retryTime = 0, topic } = this.#options;
+		const { pull, push, isPeerValid, retryTime = 0, topic, rxdb = false } = this.#options;
 		const connection = await this.#connection();
 		const direction = (options: DirectionOptions<T> | undefined) => options && { batchSize: options.batchSize ?? 0, modifier: !!options.modifier };
 		const number = await core.call<number>('replicate', collection, JSON.stringify({
 			topic, retryTime, connection, pull: direction(pull), push: direction(push), valid: !!isPeerValid,
+			rxdb: rxdb === true ? {} : rxdb || null,
 		}));
 		core.receive(number, {
 			event: (kind, text) => this.#event(kind, text),
@@ -392,7 +411,7 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 	}
 
 	#show({ server, peers }: States): void {
-		const states = new Map(peers.map(({ id, replicaId, state, error, progress, path }) => [id, { id, replicaId, state, error, progress, path }]));
+		const states = new Map(peers.map(({ id, replicaId, rxdb = false, state, error, progress, path }) => [id, { id, replicaId, rxdb, state, error, progress, path }]));
 		const signaling: SignalingState = { state: server.state || 'none', error: server.error };
 		this.#peers.next(states);
 		if (signaling.state !== this.#signaling.value.state || signaling.error !== this.#signaling.value.error) {
@@ -416,13 +435,13 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 		}
 		const question: unknown = JSON.parse(text);
 		if (kind === 'valid') {
-			return String((await this.#options.isPeerValid?.(question as PeerInfo)) === true);
+			return String((await this.#options.isPeerValid?.({ replicaId: undefined, rxdb: false, ...question as Partial<PeerInfo> & { id: string } })) === true);
 		}
 		const modifier = (kind === 'pull' ? this.#options.pull : this.#options.push)?.modifier;
 		const version = question as Wire;
 		const id = version.doc[this.#records.key] as string;
 		const modified = await modifier?.(withDeleted<T>(version));
-		return modified ? toWire(modified, this.#records, id, `${kind}.modifier`) : undefined;
+		return modified ? toWire(modified, this.#records, id, `${kind}.modifier`, kind === 'pull') : undefined;
 	}
 
 	async awaitFirstPeer(): Promise<void> {
@@ -488,7 +507,7 @@ export function checkOptions<T>(options: ReplicationOptions<T>): Records<T> {
 	if (typeof options !== 'object' || options === null) {
 		throw new TypeError('replicateP2P takes an object with options');
 	}
-	const { collection, topic, connectionHandlerCreator, pull, push, isPeerValid, retryTime, secret } = options;
+	const { collection, topic, connectionHandlerCreator, pull, push, isPeerValid, retryTime, rxdb, secret } = options;
 	const records = typeof collection === 'object' && collection !== null ? recordsOf(collection) : undefined;
 	if (!records) {
 		throw new TypeError('collection must be a collection of a Shoal database');
@@ -521,6 +540,12 @@ export function checkOptions<T>(options: ReplicationOptions<T>): Records<T> {
 	}
 	if (retryTime !== undefined && !(Number.isInteger(retryTime) && retryTime > 0)) {
 		throw new TypeError('retryTime must be a whole number of milliseconds greater than 0');
+	}
+	if (rxdb !== undefined && typeof rxdb !== 'boolean' && (typeof rxdb !== 'object' || rxdb === null)) {
+		throw new TypeError('rxdb must be true, false or an object with options');
+	}
+	if (typeof rxdb === 'object' && (rxdb.token !== undefined && (typeof rxdb.token !== 'string' || rxdb.token === '') || rxdb.alwaysOn !== undefined && typeof rxdb.alwaysOn !== 'boolean')) {
+		throw new TypeError('rxdb.token must be a string that is not empty, and rxdb.alwaysOn true or false');
 	}
 	return records as Records<T>;
 }

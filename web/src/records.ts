@@ -1,7 +1,9 @@
 import type { Collection } from './collection.js';
 import { contentOf, documentFactory, versionOf, type Document, type DocumentFactory } from './document.js';
 import { Feed } from './feed.js';
+import type { Draft, Drafts } from './drafts.js';
 import { edited, type Edit } from './edits.js';
+import { ShoalError } from './errors.js';
 import { following, live, type Begin } from './live.js';
 import { Source, type Observable } from './observable.js';
 import type { QueryExplanation } from './query.js';
@@ -28,17 +30,12 @@ interface Edits extends Listed {
 	e: number[];
 }
 
-/** @internal A document that is to be written: its primary key and its JSON text. */
-export interface Draft {
-	readonly id: string;
-	readonly text: string;
-}
-
 /** @internal The documents of a collection: reads, writes, and the objects that stand for them. */
 export class Records<T> {
 	readonly core: Core;
 	readonly number: number;
 	readonly key: string;
+	readonly drafts: Drafts;
 	readonly collection: Collection<T>;
 	readonly feed: Feed<T>;
 	readonly #closed = new Source<void>();
@@ -47,11 +44,12 @@ export class Records<T> {
 	readonly #documents = new Map<string, WeakRef<Document<T>>>();
 	#sweepAt = 1024;
 
-	constructor(core: Core, number: number, collection: Collection<T>, schema: CollectionSchema) {
+	constructor(core: Core, number: number, collection: Collection<T>, schema: CollectionSchema, drafts: Drafts) {
 		this.core = core;
 		this.number = number;
 		this.collection = collection;
-		this.key = schema.primaryKey;
+		this.key = drafts.key;
+		this.drafts = drafts;
 		this.feed = new Feed(core, number, this);
 		this.#writes = new WriteQueue(core, number);
 		this.#make = documentFactory<T>(this, Object.keys(schema.properties));
@@ -249,24 +247,6 @@ export class Records<T> {
 
 	// Writes.
 
-	/** Checks a document that somebody wants to write. */
-	draft(document: unknown, name: string): Draft {
-		if (typeof document !== 'object' || document === null || Array.isArray(document)) {
-			throw new TypeError(`${name} must be an object`);
-		}
-		const { toJSON } = document as { toJSON?: unknown };
-		const content = (typeof toJSON === 'function' ? toJSON.call(document) : document) as Content;
-		const id = content[this.key];
-		// The core takes our word for the primary key, so the text must have it.
-		if (typeof id !== 'string' || !Object.prototype.propertyIsEnumerable.call(content, this.key)) {
-			throw new TypeError(`${name} must have its primary key, the field ${this.key}, as a string`);
-		}
-		if (!isWellFormed(id)) {
-			throw new TypeError(`${name} has a primary key with half a surrogate pair`);
-		}
-		return { id, text: JSON.stringify(content) };
-	}
-
 	write(kind: 'i' | 'u', { id, text }: Draft): Promise<Document<T>> {
 		return this.#write(kind, id, text, () => text);
 	}
@@ -285,12 +265,19 @@ export class Records<T> {
 		if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) {
 			throw new TypeError('patch must be an object');
 		}
-		return this.#write('p', id, JSON.stringify(patch), (body) => body as Content);
+		if (!this.drafts.validates) {
+			return this.#write('p', id, JSON.stringify(patch), (body) => body as Content);
+		}
+		const [document] = await this.get([id]);
+		if (!document) {
+			throw new ShoalError('not-found', `document not found: ${JSON.stringify(id)}`, { documentId: id });
+		}
+		return document.modify((content) => ({ ...content, ...JSON.parse(JSON.stringify(patch)) as Partial<T> })); // of the whole is known what it may be
 	}
 
 	/** Writes the content in the place of just that version. */
 	async replace(document: Document<T>, content: unknown): Promise<Document<T>> {
-		const { id, text } = this.draft(content, 'what change returns');
+		const { id, text } = this.drafts.version(content, 'what change returns');
 		if (id !== document.primary) {
 			throw new TypeError(`the primary key, field ${this.key}, must stay ${JSON.stringify(document.primary)}`);
 		}
@@ -344,9 +331,4 @@ function same(a: Version | undefined, b: Version | undefined): boolean {
 
 function byPrimary<T>(documents: Document<T>[]): Map<string, Document<T>> {
 	return new Map(documents.map((document) => [document.primary, document]));
-}
-
-function isWellFormed(text: string): boolean {
-	const { isWellFormed: builtIn } = text as { isWellFormed?(): boolean };
-	return builtIn ? builtIn.call(text) : !/\p{Surrogate}/u.test(text);
 }

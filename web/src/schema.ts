@@ -12,12 +12,21 @@ export interface JsonSchema {
 	readonly [keyword: string]: unknown;
 }
 
+/** A primary key that is made of other fields, which must then be there and cannot change. */
+export interface CompositePrimaryKey {
+	/** The field that holds it: a string. It may be left out of what is inserted. */
+	readonly key: string;
+	/** Paths of the fields, in their order. */
+	readonly fields: readonly string[];
+	readonly separator: string;
+}
+
 /** The schema of a collection, in the form that RxDB has. */
 export interface CollectionSchema extends JsonSchema {
 	/** Counts up with each change of the schema. */
 	readonly version: number;
 	/** The top-level field, a string, that names a document. */
-	readonly primaryKey: string;
+	readonly primaryKey: string | CompositePrimaryKey;
 	readonly type: 'object';
 	readonly properties: { readonly [name: string]: JsonSchema };
 	readonly indexes?: readonly (string | readonly string[])[];
@@ -36,12 +45,11 @@ export interface TypedSchema<T> extends CollectionSchema {
  */
 export type DocumentOf<S> = typeof documentType extends keyof S
 	? S extends { readonly [documentType]?: infer T } ? T : never
-	: string extends Get<S, 'primaryKey'> ? any
+	: string extends PrimaryOf<S> ? any
 	: ObjectOf<S, PrimaryOf<S>>;
 
-type PrimaryOf<S> = S extends { readonly primaryKey: infer K extends string } ? K : never;
-
-type Get<S, K> = K extends keyof S ? S[K] : undefined;
+type PrimaryOf<S> = S extends { readonly primaryKey: infer K extends string } ? K
+	: S extends { readonly primaryKey: { readonly key: infer K extends string } } ? K : never;
 
 type Of<S> =
 	S extends { readonly const: infer C } ? C
@@ -81,3 +89,15 @@ type Flat<T> = { [K in keyof T]: T[K] };
 export type DeepReadonly<T> = T extends (infer E)[] ? readonly DeepReadonly<E>[]
 	: T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
 	: T;
+
+/** @internal Returns the field with the primary key. */
+export function keyOf({ primaryKey }: CollectionSchema): string {
+	return typeof primaryKey === 'string' ? primaryKey : primaryKey.key;
+}
+
+/** @internal Returns the top-level fields that cannot change once a document was inserted. */
+export function finalFields({ primaryKey, properties }: CollectionSchema): string[] {
+	const final = Object.keys(properties).filter((name) => properties[name]?.['final'] === true);
+	const parts = typeof primaryKey === 'string' ? [] : primaryKey.fields.map((path) => path.split('.')[0] as string);
+	return [...new Set([...final, ...parts])];
+}
