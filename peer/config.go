@@ -43,7 +43,6 @@ type config struct {
 	iceServers  string
 	maxPeers    int
 
-	rxdb  string
 	query string
 
 	long, initial, progress bool
@@ -83,7 +82,6 @@ func runFlags(fs *flag.FlagSet, c *config) {
 	fs.StringVar(&c.secret, "secret", "", "`secret` of the room, which all in it have to know; better given as an environment variable, which others on the machine do not see")
 	fs.StringVar(&c.rxdb, "rxdb", "", "`collection` that the RxDB clients of the room replicate; default: they are left alone")
 	fs.StringVar(&c.conflicts, "conflicts", "last", "`way` to resolve conflicts, as the others do it: last (the last write wins) or fields (merge field by field)")
-	fs.StringVar(&c.rxdb, "rxdb", "", "`collection` that RxDB clients of the room replicate, too")
 	fs.StringVar(&c.iceServers, "ice-servers", "", "comma-separated `list` of STUN servers to use besides those of the signaling server")
 	fs.IntVar(&c.maxPeers, "max-peers", 1000, "most `connections` to others")
 }
