@@ -3,9 +3,9 @@
 package shoal
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -14,18 +14,21 @@ import (
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/document"
 	"github.com/shoaldb/shoal/shared/finder"
-	"github.com/shoaldb/shoal/shared/query"
-	"github.com/shoaldb/shoal/shared/query/jsregexp"
-	"github.com/shoaldb/shoal/shared/validate"
+	"github.com/shoaldb/shoal/shared/migration"
 )
 
 // CollectionOptions adjusts a Collection. The zero value of a field is its default.
 type CollectionOptions struct {
-	// Schema is a JSON schema in RxDB's form, with version, primaryKey, properties and indexes. What is written here must follow it, and peers that
-	// have another do not replicate. Default: documents of any form, exchanged with peers that have any schema of SchemaVersion.
-	Schema []byte
+	// Schema is a JSON schema in RxDB's form: it gives the version, the primary key, indexes and final fields. Peers that have another do not
+	// replicate. Default: documents of any form, exchanged with peers that have any schema of SchemaVersion.
+	Schema json.RawMessage
 	// SchemaVersion is the version of the schema that peers have. It is not for use with Schema, which has it.
 	SchemaVersion uint32
+	// Validate refuses what is written here and does not follow Schema. The error names document, field and rule.
+	Validate bool
+	// MigrationStrategies are for each version of Schema from 1 on. With them, what is stored under older versions is migrated before
+	// Collection returns. Default: it stays where it is, and can be opened with its own version.
+	MigrationStrategies map[uint32]MigrationStrategy
 	// PrimaryKey is the field that names a document. It is not for use with Schema, which has it. Default: "id".
 	PrimaryKey string
 	// Handler resolves conflicts that come up here. All replicas of a collection should have the same. Default: the last write wins.
@@ -44,7 +47,7 @@ type Collection struct {
 	*collection.Collection
 	db     *Database
 	stored Stored
-	schema *query.Schema
+	key    string
 	finder *finder.Finder
 }
 
@@ -54,11 +57,11 @@ func (db *Database) Collection(ctx context.Context, name string, opts *Collectio
 	if opts != nil {
 		o = *opts
 	}
-	copts, schema, err := db.schema(&o)
+	s, err := o.schema()
 	if err != nil {
-		return nil, fmt.Errorf("open collection %q: %w", name, err)
+		return nil, fmt.Errorf("open collection %s: %w", name, err)
 	}
-	stored := Stored{name, copts.SchemaVersion}
+	stored := Stored{name, s.version}
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.closed {
@@ -67,79 +70,32 @@ func (db *Database) Collection(ctx context.Context, name string, opts *Collectio
 	if i := slices.IndexFunc(db.collections, func(c *Collection) bool { return c.stored == stored }); i >= 0 {
 		return db.collections[i], nil
 	}
+	if o.MigrationStrategies != nil {
+		if _, err := migration.Pending(ctx, db.logs, name, s.version); err != nil {
+			return nil, fmt.Errorf("open collection %s: %w", stored, err)
+		}
+	}
 	log, err := db.logs.Log(ctx, stored.logName())
 	if err != nil {
 		return nil, fmt.Errorf("open collection %s: %w", stored, err)
 	}
-	opened, err := collection.Open(ctx, name, log, copts)
+	opened, err := collection.Open(ctx, name, log, &collection.Options{
+		PrimaryKey: s.PrimaryPath, Handler: o.Handler, SchemaVersion: s.version, SchemaHash: s.hash, Final: s.final, Validate: s.validate,
+		FreshID: true, Logger: db.log, OnDamage: o.OnDamage,
+	})
 	if err != nil {
 		return nil, err
 	}
-	c := &Collection{opened, db, stored, schema, finder.New(opened, schema, nil)}
+	if err := db.migrate(ctx, opened, s, &o); err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	c := &Collection{opened, db, stored, s.PrimaryPath, finder.New(opened, s.Schema, nil)}
 	db.collections = append(db.collections, c)
 	return c, nil
 }
 
-// schema reads what the options say of the form of documents.
-func (db *Database) schema(o *CollectionOptions) (*collection.Options, *query.Schema, error) {
-	copts := &collection.Options{
-		PrimaryKey: cmp.Or(o.PrimaryKey, "id"), SchemaVersion: o.SchemaVersion,
-		Handler: o.Handler, FreshID: true, Logger: db.log, OnDamage: o.OnDamage,
-	}
-	if o.Schema == nil {
-		return copts, &query.Schema{PrimaryPath: copts.PrimaryKey, Regexp: jsregexp.Compile}, nil
-	}
-	var text struct {
-		Version    uint32
-		Properties map[string]struct{ Final bool }
-	}
-	if err := json.Unmarshal(o.Schema, &text); err != nil {
-		return nil, nil, fmt.Errorf("read schema: %w", err)
-	}
-	schema, err := query.ParseSchema(o.Schema)
-	if err != nil {
-		return nil, nil, err
-	}
-	schema.Regexp = jsregexp.Compile
-	copts.PrimaryKey, copts.SchemaVersion = schema.PrimaryPath, text.Version
-	if copts.SchemaHash, err = collection.HashSchema(o.Schema); err != nil {
-		return nil, nil, err
-	}
-	if copts.Validate, err = validate.Compile(o.Schema); err != nil {
-		return nil, nil, err
-	}
-	for name, p := range text.Properties {
-		if p.Final {
-			copts.Final = append(copts.Final, name)
-		}
-	}
-	slices.Sort(copts.Final)
-	return copts, schema, nil
-}
-
 // PrimaryKey returns the field that names a document.
-func (c *Collection) PrimaryKey() string { return c.schema.PrimaryPath }
-
-// Finder answers all kinds of queries, and keeps results up to date. It ends with the collection.
-func (c *Collection) Finder() *finder.Finder { return c.finder }
-
-// Find returns the documents that a Mango query asks for, such as {"selector":{"done":false},"sort":[{"title":"asc"}],"limit":10}, in
-// its order, as they are at one moment.
-func (c *Collection) Find(ctx context.Context, query []byte) ([]Document, error) {
-	q, err := c.finder.Parse(query)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := c.finder.Find(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	docs := make([]Document, len(entries))
-	for i, e := range entries {
-		docs[i] = Document{ID: e.ID, Version: e.Dot, Body: e.Body}
-	}
-	return docs, nil
-}
+func (c *Collection) PrimaryKey() string { return c.key }
 
 // Close ends writes and closes the collection. It must have been left out of all rooms before. Reads go on from memory.
 func (c *Collection) Close() error {

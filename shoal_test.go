@@ -103,13 +103,13 @@ func TestDatabase(t *testing.T) {
 }
 
 // TestSchema keeps documents to a schema, and finds them by a query.
-func TestSchema(t *testing.T) {
+func TestSchemaWithAnotherKey(t *testing.T) {
 	db := open(t, t.TempDir())
 	people := openCollection(t, db, "people", &shoal.CollectionOptions{Schema: []byte(`{
 		"version": 4, "primaryKey": "name", "type": "object",
 		"properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer"}, "born": {"type": "integer", "final": true}},
 		"required": ["name", "age"], "indexes": ["age"]
-	}`)})
+	}`), Validate: true})
 	for i, name := range []string{"Ada", "Bob", "Cyd"} {
 		if _, err := people.Insert(t.Context(), fmt.Appendf(nil, `{"name":%q,"age":%d,"born":1900}`, name, 60-i)); err != nil {
 			t.Fatal(err)
@@ -120,11 +120,15 @@ func TestSchema(t *testing.T) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
-	docs, err := people.Find(t.Context(), []byte(`{"selector":{"age":{"$lt":60},"name":{"$regex":"^[A-Z]"}},"sort":[{"age":"asc"}]}`))
+	q, err := people.Query(`{"selector":{"age":{"$lt":60},"name":{"$regex":"^[A-Z]"}},"sort":[{"age":"asc"}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := q.Find(t.Context())
 	if err != nil || len(docs) != 2 || docs[0].ID != "Cyd" || docs[1].ID != "Bob" || string(docs[0].Body) != `{"name":"Cyd","age":58,"born":1900}` {
 		t.Errorf("found %v, %v", docs, err)
 	}
-	if _, err := people.Find(t.Context(), []byte(`{"selector":{"x":1}}`)); err == nil {
+	if _, err := people.Query(`{"selector":{"x":1}}`); err == nil {
 		t.Error("found by a field that the schema lacks")
 	}
 	if got, err := db.Stored(t.Context()); err != nil || len(got) != 1 || got[0].String() != "people@4" || people.PrimaryKey() != "name" {

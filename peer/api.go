@@ -144,7 +144,7 @@ func (a *api) open(ctx context.Context, s shoal.Stored) (*shoal.Collection, erro
 	opts := a.options
 	opts.SchemaVersion = s.SchemaVersion
 	if has && version == s.SchemaVersion {
-		opts.Schema = a.schemas[s.Name]
+		opts.Schema, opts.Validate = a.schemas[s.Name], true
 	}
 	c, err := a.db.Collection(ctx, s.Name, &opts)
 	if err == nil {
@@ -253,7 +253,11 @@ func documentsOf(r *http.Request, c *shoal.Collection) (iter.Seq[shoal.Document]
 	if query == "" {
 		return c.All(), nil
 	}
-	docs, err := c.Find(r.Context(), []byte(query))
+	q, err := c.Query(query)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := q.Find(r.Context())
 	return slices.Values(docs), err
 }
 
