@@ -23,8 +23,8 @@ type JoinOptions struct {
 	Token func(ctx context.Context, room string) (string, error)
 	// Secret is what all in the room know and nobody else, the signaling server included: see pool.MeshOptions. Default: none.
 	Secret string
-	// RxDB is the collection that the RxDB clients of the room replicate, in RxDB's own protocol, which has no words for more than
-	// one. Default: RxDB clients are left to others.
+	// RxDB is the one of Collections that the RxDB clients of the room replicate, in RxDB's own protocol, which has no words for more than
+	// one, nor for a Secret. Default: RxDB clients are left to others.
 	RxDB *Collection
 	// AlwaysOn tells that this program is meant to stay, so that RxDB clients are given to it rather than to a page.
 	AlwaysOn bool

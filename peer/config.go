@@ -38,11 +38,11 @@ type config struct {
 	token       string
 	tokenFile   string
 	secret      string
+	rxdb        string
 	conflicts   string
 	iceServers  string
 	maxPeers    int
 
-	rxdb  string
 	query string
 
 	long, initial, progress bool
@@ -80,8 +80,8 @@ func runFlags(fs *flag.FlagSet, c *config) {
 	fs.StringVar(&c.token, "token", "", "`token` for the room, where the signaling server asks for one")
 	fs.StringVar(&c.tokenFile, "token-file", "", "`file` with the token, read anew each time that one is needed")
 	fs.StringVar(&c.secret, "secret", "", "`secret` of the room, which all in it have to know; better given as an environment variable, which others on the machine do not see")
+	fs.StringVar(&c.rxdb, "rxdb", "", "`collection` that the RxDB clients of the room replicate; default: they are left alone")
 	fs.StringVar(&c.conflicts, "conflicts", "last", "`way` to resolve conflicts, as the others do it: last (the last write wins) or fields (merge field by field)")
-	fs.StringVar(&c.rxdb, "rxdb", "", "`collection` that RxDB clients of the room replicate, too")
 	fs.StringVar(&c.iceServers, "ice-servers", "", "comma-separated `list` of STUN servers to use besides those of the signaling server")
 	fs.IntVar(&c.maxPeers, "max-peers", 1000, "most `connections` to others")
 }
@@ -144,7 +144,7 @@ func (a *app) flags(cmd *command) *flag.FlagSet {
 	fs := flag.NewFlagSet("shoal-peer "+cmd.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&a.data, "data", "", "data `directory`")
-	fs.StringVar(&a.primaryKey, "primary-key", "id", "`field` that names a document")
+	fs.StringVar(&a.primaryKey, "primary-key", "", "`field` that names a document (default: the schema's, or id)")
 	fs.StringVar(&a.schemaFile, "schemas", "", "`file` with the schemas of collections, a JSON object with their names for keys; what is written must follow them")
 	fs.StringVar(&a.durability, "durability", string(store.Strict), "when a write counts as done: `strict`, when the disk has it, or relaxed, when the operating system has it")
 	fs.TextVar(&a.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
