@@ -19,17 +19,17 @@ import (
 
 // CollectionOptions adjusts a Collection. The zero value of a field is its default.
 type CollectionOptions struct {
-	// SchemaVersion is the version of the schema that peers have. Those with another do not replicate.
-	SchemaVersion uint32
-	// Schema is the schema that peers have, in RxDB's form: it gives the version, the primary key, indexes and final fields. Default: none, then the
-	// documents are whatever peers send and the program writes.
+	// Schema is a JSON schema in RxDB's form: it gives the version, the primary key, indexes and final fields. Peers that have another do not
+	// replicate. Default: documents of any form, exchanged with peers that have any schema of SchemaVersion.
 	Schema json.RawMessage
+	// SchemaVersion is the version of the schema that peers have. It is not for use with Schema, which has it.
+	SchemaVersion uint32
 	// Validate refuses what is written here and does not follow Schema. The error names document, field and rule.
 	Validate bool
 	// MigrationStrategies are for each version of Schema from 1 on. With them, what is stored under older versions is migrated before
 	// Collection returns. Default: it stays where it is, and can be opened with its own version.
 	MigrationStrategies map[uint32]MigrationStrategy
-	// PrimaryKey is the field that names a document. Default: "id".
+	// PrimaryKey is the field that names a document. It is not for use with Schema, which has it. Default: "id".
 	PrimaryKey string
 	// Handler resolves conflicts that come up here. All replicas of a collection should have the same. Default: the last write wins.
 	Handler Handler
@@ -47,6 +47,7 @@ type Collection struct {
 	*collection.Collection
 	db     *Database
 	stored Stored
+	key    string
 	finder *finder.Finder
 }
 
@@ -88,10 +89,13 @@ func (db *Database) Collection(ctx context.Context, name string, opts *Collectio
 	if err := db.migrate(ctx, opened, s, &o); err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
-	c := &Collection{opened, db, stored, finder.New(opened, s.Schema, nil)}
+	c := &Collection{opened, db, stored, s.PrimaryPath, finder.New(opened, s.Schema, nil)}
 	db.collections = append(db.collections, c)
 	return c, nil
 }
+
+// PrimaryKey returns the field that names a document.
+func (c *Collection) PrimaryKey() string { return c.key }
 
 // Close ends writes and closes the collection. It must have been left out of all rooms before. Reads go on from memory.
 func (c *Collection) Close() error {

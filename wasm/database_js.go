@@ -60,9 +60,19 @@ func (c *core) open(ctx context.Context, a arguments) (any, error) {
 			return nil, err
 		}
 		d.logs = logs
+		c.persist()
 	}
 	d.number = c.add(d)
 	return d.number, nil
+}
+
+// persist asks the browser to keep what this origin stores even if space is short. Its answer, which may be the user's and take long, changes
+// nothing here, and neither does its failure.
+func (c *core) persist() {
+	c.tasks.Promise(func(ctx context.Context) (any, error) {
+		_, _ = idblog.Persist(ctx)
+		return nil, nil
+	})
 }
 
 // options reads the argument that is a JSON text.

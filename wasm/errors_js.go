@@ -10,6 +10,7 @@ import (
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/migration"
 	"github.com/shoaldb/shoal/shared/protocol"
+	"github.com/shoaldb/shoal/shared/rxdb"
 	"github.com/shoaldb/shoal/shared/store"
 	"github.com/shoaldb/shoal/shared/transport/rtc"
 	"github.com/shoaldb/shoal/wasm/jsbridge"
@@ -48,6 +49,14 @@ func codes() []struct {
 		{"peer", &protocol.FaultError{Fault: protocol.FaultStorage}},
 		{"cancelled", &protocol.FaultError{Fault: protocol.FaultCancelled}},
 		{"peer", protocol.ErrFrame},
+		{"refused", rxdb.ErrRefused},
+		{"replaced", rxdb.ErrReplaced},
+		{"timeout", rxdb.ErrTimeout},
+		{"identity", rxdb.ErrSelf},
+		{"limit", rxdb.ErrLimit},
+		{"peer", rxdb.ErrDocument},
+		{"peer", rxdb.ErrRemote},
+		{"peer", rxdb.ErrMessage},
 		{"unauthorized", protocol.ErrUnauthorized},
 		{"unauthorized", protocol.ErrExpired},
 		{"room-full", protocol.ErrRoomFull},

@@ -368,6 +368,7 @@ func (c *core) wake(context.Context, arguments) (any, error) {
 // connectionOptions says how peers find each other: through a signaling server, or, if Network is set, a connection handler of the application.
 type connectionOptions struct {
 	URL        string      `json:"url"`
+	Fallbacks  []string    `json:"fallbacks"`
 	ICEServers []iceServer `json:"iceServers"`
 	RelayOnly  bool        `json:"relayOnly"`
 	NoRelay    bool        `json:"noRelay"`

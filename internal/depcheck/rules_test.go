@@ -61,7 +61,7 @@ func places() []place {
 		{"github.com/gobwas/ws", []string{"server", "bench"}, nil, "it is the server's WebSocket, and does not compile for browsers as a client"},
 		{"syscall/js", []string{"shared/transport/rtc", "shared/signaling", "wasm", "bench", "internal/browsertest"}, nil, "the rest of the core is the same on all targets"},
 		{"github.com/nats-io/nats.go", []string{"server/cluster"}, nil, "all others know of other nodes through the hub's Cluster"},
-		{"github.com/nats-io/nats-server", nil, []string{"server"}, "the server uses a NATS that runs for itself"},
+		{"github.com/nats-io/nats-server", nil, []string{"server", "e2e"}, "the server uses a NATS that runs for itself"},
 		{"github.com/prometheus", []string{"server"}, nil, "parts of the server count, and package main tells Prometheus"},
 		{module + "shared/store/logtest", nil, []string{"shared/store", "wasm/idblog"}, "it is for tests"},
 		{module + "shared/transport/transporttest", nil, []string{"shared/transport"}, "it is for tests"},

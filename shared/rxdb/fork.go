@@ -267,10 +267,14 @@ func (f *fork) take(ctx context.Context, docs []docState, down json.RawMessage) 
 			continue
 		}
 		var held *document.Entry
-		f.coll.View(func(v collection.View) { held, _ = v.Get(d.id) })
+		var pos store.Position
+		f.coll.View(func(v collection.View) { held, pos = v.Get(d.id) })
 		write, know, err := f.compare(ctx, held, d)
 		if err != nil {
 			return err
+		}
+		if !write && !know {
+			f.up = min(f.up, pos) // the push will find the conflict
 		}
 		if know {
 			f.assume(u, raw)
@@ -505,10 +509,13 @@ func (f *fork) masterWrite(ctx context.Context, rows []*rowOut) (conflicts map[s
 	return conflicts, nil
 }
 
-// withFields is the content of a row. A tombstone without a body gets the fields that the master's document has, where they are known: schemas
-// may require them of deleted documents, too.
+// withFields is the content of a row. A tombstone without a body gets the last fields of the document, or those that the master's has, where these
+// are known.
 func (f *fork) withFields(r *rowOut) collection.Content {
 	c := r.content
+	if c.Deleted && len(c.Body) == 0 {
+		c.Body = f.lastBody(r.entry.ID)
+	}
 	if c.Deleted && len(c.Body) == 0 && r.assumed != nil {
 		if d, err := parseState(gjson.ParseBytes(r.assumed), f.cfg.PrimaryKey); err == nil {
 			c.Body = d.Body

@@ -177,13 +177,25 @@ func (s *Session) collect(ctx context.Context, from store.Position, most, size i
 	}
 }
 
-// outgoing is an entry as the peer gets it.
+// outgoing is an entry as the peer gets it. A tombstone without a body gets the last fields of the document, where these are remembered: schemas may
+// require them of deleted documents, too.
 func (s *Session) outgoing(ctx context.Context, e *document.Entry) (state []byte, keep bool, err error) {
 	c, keep, err := s.modified(ctx, e)
 	if err != nil || !keep {
 		return nil, false, err
 	}
+	if c.Deleted && len(c.Body) == 0 {
+		c.Body = s.lastBody(e.ID)
+	}
 	return appendState(nil, e.ID, c, s.cfg.PrimaryKey), true, nil
+}
+
+// lastBody is what a deleted document said, nil if that is not remembered, or not for the peer as it is.
+func (s *Session) lastBody(id string) []byte {
+	if s.cfg.Push == nil || s.cfg.Push.Modifier != nil {
+		return nil
+	}
+	return s.meta.lastBody(id)
 }
 
 // modified is the content of an entry as the push modifier leaves it.

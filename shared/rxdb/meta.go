@@ -1,6 +1,7 @@
 package rxdb
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -27,6 +28,8 @@ const (
 	maxEpochs = 64
 	// maxBases is how many bytes of bodies are kept for conflict handlers.
 	maxBases = 32 << 20
+	// maxBuried is how many bytes of bodies of deleted documents are remembered while the program runs.
+	maxBuried = 8 << 20
 )
 
 // MetaOptions adjusts a Meta. The zero value of a field is its default.
@@ -46,6 +49,7 @@ type Meta struct {
 	rand   io.Reader
 	epoch  epoch
 	turn   chan struct{} // holds one token; who took it may commit
+	asks   bool          // there is a conflict handler
 	unread func()        // ends the subscription to the collection
 	keep   chan struct{} // one token: there are bases to be stored
 	ctx    context.Context
@@ -58,6 +62,11 @@ type Meta struct {
 	size  int    // bytes of the records since the last compaction
 	kept  int    // bytes after it
 	fresh []base // to be stored
+
+	buried      map[string][]byte // by id: the bodies of documents whose tombstones have none
+	buriedBytes int
+
+	damaged bool // a record could not be read: all is to be forgotten, for what is left may be half the truth
 }
 
 // metaState is what the log tells.
@@ -124,11 +133,9 @@ func OpenMeta(ctx context.Context, log store.Log, coll *collection.Collection, o
 		return nil, errors.Join(fmt.Errorf("open what is known of RxDB clients: %w", err), log.Close())
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.unread = func() {}
-	if coll.Handler() != nil {
-		m.unread = coll.Subscribe(m.changed)
-		m.wg.Go(func() { m.keepBases(coll.Logger()) })
-	}
+	m.asks = coll.Handler() != nil
+	m.unread = coll.Subscribe(m.changed)
+	m.wg.Go(func() { m.keepBases(coll.Logger()) })
 	return m, nil
 }
 
@@ -154,7 +161,7 @@ func (m *Meta) load(ctx context.Context) error {
 	}
 }
 
-// apply takes in records. A damaged one makes everything be forgotten: clients then start from scratch.
+// apply takes in records.
 func (m *Meta) apply(records []store.Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -165,7 +172,7 @@ func (m *Meta) apply(records []store.Record) {
 		m.next = r.Next()
 		m.size += len(r.Data)
 		if len(r.Data) > 0 && m.state.apply(r.Data) != nil {
-			m.state.init()
+			m.damaged = true
 		}
 	}
 }
@@ -183,9 +190,10 @@ func (m *Meta) begin(ctx context.Context, tail store.Position, token string) err
 	}
 	err = m.commit(ctx, func(s *metaState) []byte {
 		b := newRecord()
-		if n := len(s.epochs); n > 0 && s.epochs[n-1].start > tail {
-			b = appendFull(b) // the collection's log is another one than before
+		if n := len(s.epochs); m.damaged || n > 0 && s.epochs[n-1].start > tail {
+			b = appendFull(b) // without what is known, or with the log of another collection, clients start from scratch
 			s = &metaState{}
+			m.damaged = false
 		}
 		if m.token = cmp.Or(token, s.token, made); m.token != s.token {
 			b = appendToken(b, m.token)
@@ -306,6 +314,15 @@ func (m *Meta) meet(ctx context.Context, key string) error {
 
 // note stores an update of a client.
 func (m *Meta) note(ctx context.Context, key string, u *update) error {
+	if down, up := m.marks(key); bytes.Equal(u.down, down) || u.up == up {
+		n := *u
+		if u = &n; bytes.Equal(u.down, down) {
+			u.down = nil
+		}
+		if u.up == up {
+			u.up = 0
+		}
+	}
 	if u.down == nil && u.up == 0 && len(u.assumed) == 0 {
 		return nil
 	}
@@ -338,12 +355,18 @@ func (m *Meta) assumed(key, id string) (digest, bool) {
 	return d, ok
 }
 
-// changed keeps the bodies that were replaced, of states that a client is assumed to have.
+// changed keeps the bodies that were replaced: those of deleted documents, and those of states that a client is assumed to have.
 func (m *Meta) changed(changes []collection.Change) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range changes {
-		if c.Before == nil || c.Before.Deleted || !m.state.isAssumed(c.Before.ID, nil) {
+		if c.Before == nil || c.Before.Deleted {
+			continue
+		}
+		if c.After.Deleted && len(c.After.Body) == 0 {
+			m.bury(c.Before.ID, c.Before.Body)
+		}
+		if !m.asks || !m.state.isAssumed(c.Before.ID, nil) {
 			continue
 		}
 		b := base{c.Before.ID, digestOf(contentOf(c.Before)), c.Before.Body}
@@ -352,6 +375,22 @@ func (m *Meta) changed(changes []collection.Change) {
 			signal(m.keep)
 		}
 	}
+}
+
+// bury remembers the body of a document that was deleted; mu is held.
+func (m *Meta) bury(id string, body []byte) {
+	if m.buriedBytes+len(body) > maxBuried || m.buried == nil {
+		m.buried, m.buriedBytes = make(map[string][]byte), 0
+	}
+	m.buriedBytes += len(body) - len(m.buried[id])
+	m.buried[id] = body
+}
+
+// lastBody returns the body that a document had before it was deleted, nil if that is not remembered.
+func (m *Meta) lastBody(id string) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.buried[id]
 }
 
 // keepBases stores what changed keeps.

@@ -41,10 +41,9 @@ type rxDoc struct {
 }
 
 type rxMeta struct {
-	assumed  map[string]rxState
-	down     any // checkpoint of the master
-	up       int // lwt
-	resolved map[string]bool
+	assumed map[string]rxState
+	down    any // checkpoint of the master
+	up      int // lwt
 }
 
 // messages counts what is sent, and fails the test when it does not end.

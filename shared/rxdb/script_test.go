@@ -121,6 +121,9 @@ func TestMasterAnswers(t *testing.T) {
 		r.put(`{"id":"b","title":"Bread"}`)
 		r.put(`{"id":"c","n":1.5}`)
 		r.remove("b")
+		r.reopen(masterToken, nil)
+		r.put(`{"id":"e","n":2}`)
+		r.remove("e")
 		s := play(r, nil)
 		s.request(methodToken)
 		s.say(`{"id":"1","method":"token","params":[]}`)
@@ -133,14 +136,14 @@ func TestMasterAnswers(t *testing.T) {
 			t.Fatalf("got %s\nwant %s…", m, want)
 		}
 		cp := gjson.Get(m, "result.checkpoint").Raw
-		s.say(`{"method":"masterChangesSince","params":[%s,2],"id":"3"}`, cp)
+		s.say(`{"method":"masterChangesSince","params":[%s,3],"id":"3"}`, cp)
 		m = s.next()
-		if got := gjson.Get(m, "result.documents").Raw; got != `[{"id":"b","_deleted":true}]` {
+		if got := gjson.Get(m, "result.documents").Raw; got != `[{"id":"b","_deleted":true},{"id":"e","n":2,"_deleted":true}]` {
 			t.Fatalf("got %s", m)
 		}
 		for _, foreign := range []string{`{"id":"elsewhere","lwt":3}`, `{"lwt":1.5}`, `{}`, `"x"`} {
 			s.say(`{"method":"masterChangesSince","params":[%s,20],"id":"4"}`, foreign)
-			if m := s.next(); gjson.Get(m, "result.documents.#").Int() != 3 {
+			if m := s.next(); gjson.Get(m, "result.documents.#").Int() != 4 {
 				t.Errorf("a checkpoint of another replica, %s, is answered with %s", foreign, m)
 			}
 		}
@@ -601,6 +604,53 @@ func TestDirections(t *testing.T) {
 	})
 }
 
+// TestModifiers change what goes out and comes in; what they stop stays where it is.
+func TestModifiers(t *testing.T) {
+	set := func(name, value string) func(context.Context, collection.Document) (collection.Document, bool, error) {
+		return func(_ context.Context, d collection.Document) (collection.Document, bool, error) {
+			if d.Deleted {
+				return d, true, nil
+			}
+			d.Body = []byte(strings.Replace(string(d.Body), `"`+name+`"`, `"`+value+`"`, 1))
+			return d, d.ID != "mine" && d.ID != "yours", nil
+		}
+	}
+	for name, token := range map[string]string{"master": masterToken, "fork": forkToken} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newReplica(t, token, nil)
+				defer r.close()
+				r.put(`{"id":"a","inner":1}`)
+				r.put(`{"id":"mine","inner":1}`)
+				r.put(`{"id":"gone","inner":1}`)
+				r.remove("gone")
+				c := newClient17(t, "peer", &messages{limit: 1000})
+				c.put("b", map[string]any{"outer": 1.0})
+				c.put("yours", map[string]any{"outer": 1.0})
+				a, b := pipe()
+				r.session(a, func(cfg *Config) {
+					cfg.Push, cfg.Pull = &Direction{Modifier: set("inner", "outer")}, &Direction{Modifier: set("outer", "inner")}
+				})
+				defer c.connect(b).close()
+				settle()
+				r.put(`{"id":"b","inner":2}`)
+				settle()
+				c.put("a", map[string]any{"outer": 3.0})
+				settle()
+				if got := fmt.Sprint(r.live()); got != `map[a:{"id":"a","inner":3} b:{"id":"b","inner":2} mine:{"id":"mine","inner":1}]` {
+					t.Errorf("the replica has %s", got)
+				}
+				if got := fmt.Sprint(c.live()); got != `map[a:{"id":"a","outer":3} b:{"id":"b","outer":2} yours:{"id":"yours","outer":1}]` {
+					t.Errorf("the client has %s", got)
+				}
+				if s := c.docs["gone"].state; len(s) != 2 {
+					t.Errorf("the tombstone has fields that the modifier has not seen: %v", s)
+				}
+			})
+		})
+	}
+}
+
 // TestHostile: what a peer must not say ends the session, and nothing else.
 func TestHostile(t *testing.T) {
 	big := strings.Repeat("x", MaxText)
@@ -713,6 +763,26 @@ func TestTooLong(t *testing.T) {
 		s.say(`{"chunk":{"id":"d","index":0,"total":100000,"data":"x"}}`)
 		s.reply(s.request(methodChangesSince), `{"documents":[],"checkpoint":null}`)
 		s.quiet()
+	})
+}
+
+// TestEventsDuringAPull: what was told before the answer came is part of it, and may be older.
+func TestEventsDuringAPull(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newReplica(t, forkToken, nil)
+		defer r.close()
+		s := play(r, nil)
+		s.handshake()
+		m := s.request(methodChangesSince)
+		s.say(`{"id":"masterChangeStream$","result":{"documents":[{"id":"a","n":1,"_deleted":false}],"checkpoint":{"lwt":1}}}`)
+		s.reply(m, `{"documents":[{"id":"a","n":2,"_deleted":false}],"checkpoint":{"lwt":2}}`)
+		s.quiet()
+		if r.get("a") != `{"id":"a","n":2}` {
+			t.Errorf("held is %s", r.get("a"))
+		}
+		if down, _ := r.meta.marks("room-1|peer"); string(down) != `{"lwt":2}` {
+			t.Errorf("the checkpoint is %s", down)
+		}
 	})
 }
 

@@ -317,7 +317,9 @@ test('bad options are TypeErrors', async (t) => {
 	for (const url of [undefined, '', 'example.com', 'https://example.com']) {
 		assert.throws(() => getConnectionHandlerWebRTC(url), TypeError);
 		assert.throws(() => getConnectionHandlerWebRTC({ signalingServerUrl: url }), TypeError);
+		assert.throws(() => getConnectionHandlerWebRTC({ signalingServerUrl: 'ws://localhost', fallbackServerUrls: [url] }), /fallbackServerUrls\[0\]/);
 	}
+	assert.throws(() => getConnectionHandlerWebRTC({ signalingServerUrl: 'ws://localhost', fallbackServerUrls: 'ws://localhost' }), TypeError);
 	assert.throws(() => getConnectionHandlerWebRTC({ signalingServerUrl: 'ws://localhost', config: { iceServers: {} } }), TypeError);
 	assert.equal(getConnectionHandlerSimplePeer, getConnectionHandlerWebRTC);
 	assert.equal(replicateWebRTC, replicateP2P);

@@ -144,7 +144,7 @@ async function replicated(todos: Collection<Todo>): Promise<void> {
 	// @ts-expect-error the topic is missing
 	await replicateWebRTC({ collection: todos, connectionHandlerCreator: getConnectionHandlerWebRTC('wss://example.com') });
 	getConnectionHandlerWebRTC({
-		signalingServerUrl: 'wss://example.com', wrtc: {}, webSocketConstructor: class {},
+		signalingServerUrl: 'wss://example.com', fallbackServerUrls: ['wss://b.example.com'], wrtc: {}, webSocketConstructor: class {},
 		config: { iceServers: [{ urls: 'stun:stun.example.com' }], iceTransportPolicy: 'relay' },
 	});
 }
