@@ -697,6 +697,7 @@ func TestHostile(t *testing.T) {
 		"documents missing":    `{"checkpoint":null}`,
 		"result is a number":   `7`,
 		"document is a number": `{"documents":[7],"checkpoint":null}`,
+		"checkpoint too long":  `{"documents":[],"checkpoint":{"id":"` + strings.Repeat("x", maxCheckpoint) + `"}}`,
 		"more than asked for":  `{"documents":[{"id":"1"},{"id":"2"},{"id":"3"}],"checkpoint":null}`,
 	} {
 		t.Run(name, func(t *testing.T) {
