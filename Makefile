@@ -176,7 +176,7 @@ test-e2e: build $(RXDB) $(TALLY) | chromium
 
 ## bench-quick Shoal beside RxDB and the bare browser, in Chromium; ROWS=pattern measures some of it
 bench-quick: build bench/node_modules/.package-lock.json | chromium
-	$(GO) test ./bench/browser -count 1 -timeout 15m -run 'TestRows$(if $(ROWS),/$(ROWS))'
+	cd bench/browser && $(GO) test -count 1 -timeout 15m -run 'TestRows$(if $(ROWS),/^($(ROWS))$$)'
 
 bench/node_modules/.package-lock.json: bench/package.json bench/package-lock.json | node
 	cd bench && $(NPM) ci --no-audit --no-fund

@@ -109,7 +109,6 @@ func TestTakeOver(t *testing.T) {
 		{"is busy", func(tab *chrome.Tab) {
 			tab.Do(`setTimeout(() => { for (const end = performance.now() + 6000; performance.now() < end;); window.free = true; })`)
 		}, func(tab *chrome.Tab) { tab.Wait(`window.free`) }},
-		{"is frozen", func(tab *chrome.Tab) { tab.Freeze() }, func(tab *chrome.Tab) { tab.Thaw() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			browser := chrome.NewProfile(t).Open(t, nil)
@@ -146,6 +145,21 @@ func TestTakeOver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFrozen has the browser freeze a tab, as it does to those that nobody looks at for long; what it was in the middle of would hold up all
+// others. (Tabs with connections, such as that which replicates, browsers do not freeze.)
+func TestFrozen(t *testing.T) {
+	s := shoalserver.Start(t)
+	browser := chrome.NewProfile(t).Open(t, nil)
+	frozen, other := open(browser, s), open(browser, s)
+	frozen.Do(`await todos.insert({ id: 'before', title: '' }); await new Promise((resolve) => setTimeout(resolve, 500))`)
+	frozen.Freeze()
+	other.Do(`await todos.insert({ id: 'meanwhile', title: '' })`)
+	frozen.Thaw()
+	frozen.Do(`for await (const d of todos.findOne('meanwhile').$) if (d) break`)
+	frozen.Do(`await todos.insert({ id: 'after', title: '' })`)
+	other.Do(`for await (const d of todos.findOne('after').$) if (d) break`)
 }
 
 // await returns the tab that comes to lead.

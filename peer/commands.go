@@ -29,8 +29,12 @@ func (a *app) list(ctx context.Context) error {
 		if len(a.args) == 0 {
 			return a.listCollections(ctx, c)
 		}
+		query := url.Values{"collection": a.args}
+		if a.query != "" {
+			query.Set("query", a.query)
+		}
 		out := bufio.NewWriter(a.stdout)
-		err := c.rows(ctx, "/documents", url.Values{"collection": a.args}, func(r *row) error {
+		err := c.rows(ctx, "/documents", query, func(r *row) error {
 			line := []byte(r.ID)
 			if a.long {
 				line = r.Document

@@ -24,7 +24,7 @@ func (a *app) logger() *slog.Logger {
 // serve replicates until ctx ends.
 func (a *app) serve(ctx context.Context) error {
 	switch {
-	case a.signal == "":
+	case len(split(a.signal)) == 0:
 		return fmt.Errorf("which signaling server? Give --signal wss://…/signal, or set %sSIGNAL%w", envPrefix, hidden{errUsage})
 	case a.room == "":
 		return fmt.Errorf("which room? Give --room NAME, or set %sROOM%w", envPrefix, hidden{errUsage})
@@ -49,11 +49,13 @@ func (a *app) replicate(ctx context.Context, h *host, log *slog.Logger) error {
 	if a.rxdb != "" {
 		i := slices.IndexFunc(collections, func(c *shoal.Collection) bool { return c.Name() == a.rxdb })
 		if i < 0 {
-			return fmt.Errorf("collection %q is for RxDB clients, and not among those to replicate%w", a.rxdb, hidden{errUsage})
+			return fmt.Errorf("--rxdb is %q, it can be one of --collections%w", a.rxdb, hidden{errUsage})
 		}
 		opts.RxDB = collections[i]
 	}
-	room, err := h.db.Join(ctx, a.signal, a.room, opts)
+	urls := split(a.signal)
+	opts.Connect.Signaling.Fallbacks = urls[1:]
+	room, err := h.db.Join(ctx, urls[0], a.room, opts)
 	if err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func (a *app) openAll(ctx context.Context, h *host) ([]*shoal.Collection, error)
 	}
 	var stored []shoal.Stored
 	for _, name := range split(a.collections) {
-		s, err := parseStored(name)
+		s, _, err := h.find(ctx, name)
 		if err != nil {
 			return nil, err
 		}

@@ -117,6 +117,8 @@ func limits(fs *flag.FlagSet, o *hub.Options) {
 	} {
 		fs.IntVar(l.value, l.name, 0, l.usage)
 	}
+	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", 0, "how long a connection may take to say what it is; 0 for 10s")
+	fs.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "how long a client may say nothing, not even ping; 0 for 2m")
 }
 
 // fromEnvironment sets the flags that were not given: all of them, or only those named.

@@ -32,6 +32,8 @@ func figures() [][3]string {
 		{"shoal_joins_total", "Joins of rooms."},
 		{"shoal_signals_total", "Signals passed on."},
 		{"shoal_signals_undelivered_total", "Signals to peers that were not there or did not keep up."},
+		{"shoal_relayed_total", "Pieces of relayed connections passed on."},
+		{"shoal_relay_bytes_total", "Bytes of them."},
 		{"shoal_connections_refused_total", "Connections not taken."},
 		{"shoal_connections_cut_total", "Connections that the server ended."},
 		{"shoal_delays_total", "Times that a client that sent too fast was read more slowly."},
@@ -100,6 +102,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	count("shoal_joins_total", s.Joins)
 	count("shoal_signals_total", s.Signals)
 	count("shoal_signals_undelivered_total", s.Undelivered)
+	count("shoal_relayed_total", s.Relayed)
+	count("shoal_relay_bytes_total", s.RelayBytes)
 	count("shoal_connections_refused_total", s.Refused)
 	count("shoal_connections_cut_total", s.Cut)
 	count("shoal_delays_total", s.Delayed)

@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/shoaldb/shoal/shared/collection"
+	"github.com/shoaldb/shoal/shared/migration"
 	"github.com/shoaldb/shoal/shared/protocol"
 	"github.com/shoaldb/shoal/shared/rxdb"
 	"github.com/shoaldb/shoal/shared/store"
@@ -30,6 +31,8 @@ func codes() []struct {
 		{"changed", collection.ErrChanged},
 		{"invalid", collection.ErrInvalid},
 		{"clock-skew", collection.ErrClockSkew},
+		{"schema", collection.ErrSealed},
+		{"schema", migration.ErrNewer},
 		{"identity", collection.ErrIdentity},
 		{"quota", store.ErrQuota},
 		{"locked", store.ErrLocked},

@@ -52,6 +52,8 @@ func (s *source) join(t *testing.T, n int) (arrival, float64) {
 func (l *lab) sync(t *testing.T) {
 	f := newFigures("first sync of 10,000 x 200 B, IndexedDB on both sides", "Shoal")
 	join := newFigures("join: call to first peer", "Shoal", "RxDB + Dexie")
+	defer join.print(t)
+	defer f.print(t)
 	shoal, rxdb := l.peer(t, "shoal"), l.peer(t, "rxdb")
 	for _, p := range []*peer{shoal, rxdb} {
 		run[any](p, fmt.Sprintf(`bench.fill(%d, 200, { name: 'shared' })`, documents))
@@ -69,7 +71,7 @@ func (l *lab) sync(t *testing.T) {
 		batch, low, max int
 	}{{"RxDB + Dexie, batch size 1000", best, 2, 8}, {"RxDB + Dexie, default batch size", 0, 1, 5}} {
 		rxdb.reopen()
-		run[any](rxdb, `bench.fill(0, 200, { name: 'shared' }).catch(() => {})`)
+		run[any](rxdb, `bench.use({ name: 'shared' })`)
 		from := rxdb.share(l.signal, fmt.Sprint("bench-rxdb-", c.batch), c.batch)
 		roles := map[string]int{}
 		for n := 0; n < c.max && (roles["pulls"] < c.low || roles["is pushed to"] < c.low); n++ {
@@ -79,8 +81,6 @@ func (l *lab) sync(t *testing.T) {
 			join.add("RxDB + Dexie", first)
 		}
 	}
-	f.print(t)
-	join.print(t)
 }
 
 // rawSync sends as much through a data channel and stores it.
@@ -108,6 +108,7 @@ func (l *lab) channel(t *testing.T) (a, b *peer) {
 // delayed is sync over a network with 50 ms of round trip.
 func (l *lab) delayed(t *testing.T) {
 	f := newFigures("first sync of 10,000 x 200 B with 50 ms of round trip", "Shoal")
+	defer f.print(t)
 	url := newDelay(t, l.signal)
 	for _, c := range []struct {
 		side, label string
@@ -125,7 +126,6 @@ func (l *lab) delayed(t *testing.T) {
 		}
 		p.close()
 	}
-	f.print(t)
 }
 
 // pair connects two peers that are empty.
@@ -145,6 +145,7 @@ func (l *lab) pair(t *testing.T, side string, batch int, topic string) (a, b *pe
 // stored, to the event at the other side.
 func (l *lab) visible(t *testing.T) {
 	f := newFigures("live write, stored, until the peer has it stored and sees it")
+	defer f.print(t)
 	for range 2 {
 		for _, side := range []string{"shoal", "rxdb"} {
 			a, b := l.pair(t, side, 0, "bench-visible")
@@ -174,12 +175,12 @@ func (l *lab) visible(t *testing.T) {
 	for _, ms := range run[[]float64](a, `bench.pingPong(120)`)[20:] {
 		f.add("raw data channel, nothing stored", ms/2)
 	}
-	f.print(t)
 }
 
 // burst writes 1,000 documents, each in a call of its own and without waiting, until the other peer has them.
 func (l *lab) burst(t *testing.T) {
 	f := newFigures("1,000 single writes without waiting, until the peer has all", "Shoal")
+	defer f.print(t)
 	for _, side := range []string{"shoal", "rxdb", "shoal", "rxdb", "shoal"} {
 		a, b := l.pair(t, side, 0, "bench-burst")
 		b.Do(`window.came = 0; bench.onInsert((id) => { if (++came === 1000) bench.insert({ id: 'all', n: 1, done: false, text: '' }); })`)
@@ -196,5 +197,4 @@ func (l *lab) burst(t *testing.T) {
 		a.close()
 		b.close()
 	}
-	f.print(t)
 }

@@ -111,7 +111,7 @@ type peer struct {
 	others  map[string]signaling.PeerJoined
 	left    int // how often somebody left
 	signals []signaling.Signal
-	pieces  []string
+	pieces  []string // of relayed connections
 	refused []error
 }
 
@@ -158,10 +158,10 @@ func (p *peer) run(ctx context.Context) {
 		case signaling.PeerLeft:
 			delete(p.others, e.Peer)
 			p.left++
-		case signaling.Relayed:
-			p.pieces = append(p.pieces, string(e.Piece))
 		case signaling.Signal:
 			p.signals = append(p.signals, e)
+		case signaling.Relayed:
+			p.pieces = append(p.pieces, string(e.Piece))
 		case signaling.Refused:
 			p.refused = append(p.refused, e.Err)
 		}

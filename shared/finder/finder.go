@@ -78,6 +78,9 @@ func (f *Finder) Close() {
 	<-f.turn
 }
 
+// Done returns a channel that is closed by Close.
+func (f *Finder) Done() <-chan struct{} { return f.ctx.Done() }
+
 // Parse reads a query; see query.Parse.
 func (f *Finder) Parse(text []byte) (*query.Query, error) { return query.Parse(text, f.schema) }
 

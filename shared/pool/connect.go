@@ -39,7 +39,7 @@ func Connect(url string, opts *ConnectOptions) (*Mesh, error) {
 		}
 	}
 	s := &signaler{
-		client: signaling.New(url, &o.Signaling), role: o.Signaling.Role, mesh: m, rtc: o.RTC,
+		client: signaling.New(url, &o.Signaling), mesh: m, rtc: o.RTC,
 		rooms: make(map[string]map[string]rtc.PeerJoined), bridges: make(map[string]*bridge),
 	}
 	network, err := rtc.New(s, &o.RTC)
@@ -56,7 +56,6 @@ func Connect(url string, opts *ConnectOptions) (*Mesh, error) {
 // hear of everybody after each.
 type signaler struct {
 	client *signaling.Client
-	role   protocol.Role // of the client
 	mesh   *Mesh
 	rtc    rtc.Options // of the network
 	// Used by Next alone.
@@ -79,15 +78,15 @@ func (s *signaler) Join(room string) error {
 	s.joined[room] = true
 	b := s.bridges[room]
 	s.mu.Unlock()
-	return s.client.JoinAs(room, s.roleWith(b))
+	return s.client.JoinAs(room, roleOf(b))
 }
 
-// roleWith is the role in a room of which b replicates with the RxDB clients; nil for nobody.
-func (s *signaler) roleWith(b *bridge) protocol.Role {
+// roleOf is the role in a room of which b replicates with the RxDB clients; nil for nobody.
+func roleOf(b *bridge) protocol.Role {
 	if b == nil {
-		return s.role
+		return protocol.Role{}
 	}
-	return protocol.Role{RxDB: true, AlwaysOn: s.role.AlwaysOn || b.opts.AlwaysOn}
+	return protocol.Role{RxDB: true, AlwaysOn: b.opts.AlwaysOn}
 }
 
 // setBridge says who replicates with the RxDB clients of a room; nil for nobody.
@@ -104,7 +103,7 @@ func (s *signaler) setBridge(room string, b *bridge) {
 	joined := s.joined[room]
 	s.mu.Unlock()
 	if joined {
-		if err := s.client.JoinAs(room, s.roleWith(b)); err != nil {
+		if err := s.client.JoinAs(room, roleOf(b)); err != nil {
 			s.mesh.log.Debug("change role", "room", room, "error", err)
 		}
 	}

@@ -104,7 +104,7 @@ func (h *handle) Commit(ctx context.Context, from store.Position, build func([]s
 		return nil, fmt.Errorf("commit to log %q: %w", h.name, err)
 	}
 	if len(c.records) > 0 {
-		h.db.appended(h.name)
+		h.db.appended(h)
 	}
 	return c.records, nil
 }

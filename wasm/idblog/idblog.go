@@ -314,20 +314,25 @@ func (db *Database) deleted() {
 func (db *Database) wake(log string) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	db.wakeBut(nil, log)
+}
+
+// wakeBut is wake for all but one. Callers hold mu.
+func (db *Database) wakeBut(but *handle, log string) {
 	for h := range db.handles {
-		if log == "" || h.name == log {
+		if h != but && (log == "" || h.name == log) {
 			h.wake()
 		}
 	}
 }
 
-// appended tells the other handles of a log, here and in other tabs.
-func (db *Database) appended(log string) {
-	db.wake(log)
+// appended tells the other handles of the log, here and in other tabs. by knows: Commit has told.
+func (db *Database) appended(by *handle) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	db.wakeBut(by, by.name)
 	if db.waker != nil {
-		db.waker.post(log)
+		db.waker.post(by.name)
 	}
 }
 

@@ -113,6 +113,10 @@ export function work(side) {
 			}
 			await side.check(collection, n);
 		},
+		/** Opens a collection that is there. */
+		async use(options) {
+			await side.collection(options);
+		},
 		/** Opens a collection of n documents, and asks for all of them. Both are timed from the start. */
 		async reopen(n, options) {
 			const start = performance.now();

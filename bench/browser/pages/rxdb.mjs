@@ -1,8 +1,13 @@
-import { createRxDatabase } from 'rxdb/plugins/core';
+import { addRxPlugin, createRxDatabase } from 'rxdb/plugins/core';
+import { RxDBLeaderElectionPlugin } from 'rxdb/plugins/leader-election';
 import { getConnectionHandlerSimplePeer, replicateWebRTC } from 'rxdb/plugins/replication-webrtc';
 import { getRxStorageDexie } from 'rxdb/plugins/storage-dexie';
 import { opened, resetOpened, schema, time, work } from './documents.mjs';
 
+addRxPlugin(RxDBLeaderElectionPlugin);
+
+// simple-peer wants that of Node.js. RxDB's documentation does it with setTimeout, which would wait for 4 ms each time.
+globalThis.process = { nextTick: (call, ...args) => queueMicrotask(() => call(...args)) };
 
 let database;
 let collection;
