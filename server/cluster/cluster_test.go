@@ -369,7 +369,7 @@ func shape(peers []*peer, mesh bool) string {
 // TestLostMessages plays a node of which messages were lost, and others that make no sense.
 func TestLostMessages(t *testing.T) {
 	url := broker(t, 0).ClientURL()
-	one := join(t, url, nil)
+	one := joinPatient(t, url, nil, time.Hour)
 	a := enter(t, room, shoal, protocol.Role{}, one.url)
 	id := a.entered()
 	nc, err := nats.Connect(url)
@@ -377,6 +377,13 @@ func TestLostMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
+	beats, err := nc.SubscribeSync("shoal.presence")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := beats.NextMsg(30 * time.Second); err != nil { // NATS knows what the node wants to hear when it has heard the node
+		t.Fatal(err)
+	}
 	asked := make(chan *nats.Msg, 100)
 	if _, err := nc.ChanSubscribe("shoal.sync.fake", asked); err != nil {
 		t.Fatal(err)
@@ -457,7 +464,8 @@ func TestLostMessages(t *testing.T) {
 	expect(`{"type":"signal","room":"` + room + `","senderPeerId":"` + id + `","receiverPeerId":"ffffffffffff","data":4}`)
 	say("signal."+one.cluster.Node(), `{"type":"error","code":"peer_busy","room":"`+room+`","senderPeerId":"`+id+`","receiverPeerId":"ffffffffffff"}`)
 	a.await("a refusal", func(p *peer) bool { return len(p.refused) == 1 && errors.Is(p.refused[0], protocol.ErrPeerBusy) })
-	a.sees() // the fake node has said nothing for long
+	say("presence", `{"node":"fake","seq":15,"bye":true}`)
+	a.sees()
 }
 
 func TestNewRefuses(t *testing.T) {

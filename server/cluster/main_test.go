@@ -65,7 +65,13 @@ var resumeKey = []byte("that all nodes know")
 // join starts a node.
 func join(t *testing.T, nats string, opts *hub.Options) *node {
 	t.Helper()
-	c, err := cluster.New(&cluster.Options{URL: nats, Logger: slog.New(slog.DiscardHandler)})
+	return joinPatient(t, nats, opts, 0)
+}
+
+// joinPatient starts a node that gives up others after that time, 0 for the default.
+func joinPatient(t *testing.T, nats string, opts *hub.Options, timeout time.Duration) *node {
+	t.Helper()
+	c, err := cluster.New(&cluster.Options{URL: nats, Timeout: timeout, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
