@@ -439,6 +439,12 @@ func (o *rows) end() error {
 	return nil
 }
 
+// verdict is what verify found.
+type verdict struct {
+	Fault       string    `json:"fault,omitempty"` // of the file
+	Collections []checked `json:"collections"`
+}
+
 // checked is what verify found of a collection.
 type checked struct {
 	Name      string   `json:"name"`
@@ -451,11 +457,14 @@ type checked struct {
 }
 
 func (a *api) verify(w http.ResponseWriter, r *http.Request) error {
+	var v verdict
+	if err := a.db.CheckFile(r.Context()); err != nil {
+		v.Fault = err.Error()
+	}
 	stored, err := a.db.Stored(r.Context())
 	if err != nil {
 		return err
 	}
-	list := []checked{}
 	for _, s := range stored {
 		report, err := a.db.Check(r.Context(), s)
 		c := checked{Name: s.String(), Documents: report.Documents, Records: report.Records, Bytes: report.Bytes, Repaired: len(report.Repaired)}
@@ -465,7 +474,7 @@ func (a *api) verify(w http.ResponseWriter, r *http.Request) error {
 		for _, d := range report.Damaged {
 			c.Damaged = append(c.Damaged, fmt.Sprintf("record at position %d: %v", d.Position, d.Err))
 		}
-		list = append(list, c)
+		v.Collections = append(v.Collections, c)
 	}
-	return answer(w, list)
+	return answer(w, v)
 }

@@ -48,6 +48,7 @@ func TestCommands(t *testing.T) {
 		{"too many", []string{"verify", "todos"}, "", "usage: shoal-peer verify", 2},
 		{"flag of another command", []string{"get", "todos", "a", "--long"}, "", "see shoal-peer get --help", 2},
 		{"no server", []string{"run"}, "", "which signaling server", 2},
+		{"bad server", []string{"run", "--signal", "http://127.0.0.1", "--room", room}, "", "it must be like wss://", 2},
 		{"no room", []string{"--signal", "ws://127.0.0.1:1/"}, "", "which room", 2},
 		{"bad room", []string{"run", "--signal", "ws://127.0.0.1:1/", "--room", "r"}, "", `topic "r" has 1 characters`, 1},
 		{"bad version", []string{"run", "--signal", "ws://127.0.0.1:1/", "--room", room, "--collections", "a@b"}, "", "what follows @", 1},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -28,6 +29,11 @@ func (a *app) serve(ctx context.Context) error {
 		return fmt.Errorf("which signaling server? Give --signal wss://…/signal, or set %sSIGNAL%w", envPrefix, hidden{errUsage})
 	case a.room == "":
 		return fmt.Errorf("which room? Give --room NAME, or set %sROOM%w", envPrefix, hidden{errUsage})
+	}
+	for _, u := range split(a.signal) {
+		if parsed, err := url.Parse(u); err != nil || parsed.Scheme != "ws" && parsed.Scheme != "wss" || parsed.Host == "" {
+			return fmt.Errorf("--signal is %q, it must be like wss://example.com/signal%w", u, hidden{errUsage})
+		}
 	}
 	log := a.logger()
 	h, err := a.acquire(ctx, "run", log)
