@@ -4,6 +4,8 @@ package shoal
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -11,13 +13,23 @@ import (
 
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/document"
+	"github.com/shoaldb/shoal/shared/finder"
+	"github.com/shoaldb/shoal/shared/migration"
 )
 
 // CollectionOptions adjusts a Collection. The zero value of a field is its default.
 type CollectionOptions struct {
-	// SchemaVersion is the version of the schema that peers have. Those with another do not replicate.
+	// Schema is a JSON schema in RxDB's form: it gives the version, the primary key, indexes and final fields. Peers that have another do not
+	// replicate. Default: documents of any form, exchanged with peers that have any schema of SchemaVersion.
+	Schema json.RawMessage
+	// SchemaVersion is the version of the schema that peers have. It is not for use with Schema, which has it.
 	SchemaVersion uint32
-	// PrimaryKey is the field that names a document. Default: "id".
+	// Validate refuses what is written here and does not follow Schema. The error names document, field and rule.
+	Validate bool
+	// MigrationStrategies are for each version of Schema from 1 on. With them, what is stored under older versions is migrated before
+	// Collection returns. Default: it stays where it is, and can be opened with its own version.
+	MigrationStrategies map[uint32]MigrationStrategy
+	// PrimaryKey is the field that names a document. It is not for use with Schema, which has it. Default: "id".
 	PrimaryKey string
 	// Handler resolves conflicts that come up here. All replicas of a collection should have the same. Default: the last write wins.
 	Handler Handler
@@ -35,6 +47,8 @@ type Collection struct {
 	*collection.Collection
 	db     *Database
 	stored Stored
+	key    string
+	finder *finder.Finder
 }
 
 // Collection opens a collection, and creates it where there is none. A collection that is open already is returned as it is.
@@ -43,7 +57,11 @@ func (db *Database) Collection(ctx context.Context, name string, opts *Collectio
 	if opts != nil {
 		o = *opts
 	}
-	stored := Stored{name, o.SchemaVersion}
+	s, err := o.schema()
+	if err != nil {
+		return nil, fmt.Errorf("open collection %s: %w", name, err)
+	}
+	stored := Stored{name, s.version}
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.closed {
@@ -52,27 +70,39 @@ func (db *Database) Collection(ctx context.Context, name string, opts *Collectio
 	if i := slices.IndexFunc(db.collections, func(c *Collection) bool { return c.stored == stored }); i >= 0 {
 		return db.collections[i], nil
 	}
+	if o.MigrationStrategies != nil {
+		if _, err := migration.Pending(ctx, db.logs, name, s.version); err != nil {
+			return nil, fmt.Errorf("open collection %s: %w", stored, err)
+		}
+	}
 	log, err := db.logs.Log(ctx, stored.logName())
 	if err != nil {
 		return nil, fmt.Errorf("open collection %s: %w", stored, err)
 	}
 	opened, err := collection.Open(ctx, name, log, &collection.Options{
-		PrimaryKey: o.PrimaryKey, Handler: o.Handler, SchemaVersion: o.SchemaVersion,
+		PrimaryKey: s.PrimaryPath, Handler: o.Handler, SchemaVersion: s.version, SchemaHash: s.hash, Final: s.final, Validate: s.validate,
 		FreshID: true, Logger: db.log, OnDamage: o.OnDamage,
 	})
 	if err != nil {
 		return nil, err
 	}
-	c := &Collection{opened, db, stored}
+	if err := db.migrate(ctx, opened, s, &o); err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	c := &Collection{opened, db, stored, s.PrimaryPath, finder.New(opened, s.Schema, nil)}
 	db.collections = append(db.collections, c)
 	return c, nil
 }
+
+// PrimaryKey returns the field that names a document.
+func (c *Collection) PrimaryKey() string { return c.key }
 
 // Close ends writes and closes the collection. It must have been left out of all rooms before. Reads go on from memory.
 func (c *Collection) Close() error {
 	c.db.mu.Lock()
 	c.db.collections = slices.DeleteFunc(c.db.collections, func(o *Collection) bool { return o == c })
 	c.db.mu.Unlock()
+	c.finder.Close()
 	return c.Collection.Close()
 }
 

@@ -23,7 +23,10 @@ type JoinOptions struct {
 	Token func(ctx context.Context, room string) (string, error)
 	// Secret is what all in the room know and nobody else, the signaling server included: see pool.MeshOptions. Default: none.
 	Secret string
-	// AlwaysOn tells that this program is meant to stay, so that others may rely on it.
+	// RxDB is the one of Collections that the RxDB clients of the room replicate, in RxDB's own protocol, which has no words for more than
+	// one, nor for a Secret. Default: RxDB clients are left to others.
+	RxDB *Collection
+	// AlwaysOn tells that this program is meant to stay, so that RxDB clients are given to it rather than to a page.
 	AlwaysOn bool
 	// Pull and Push adjust what is taken from peers and sent to them. Default: everything. With ReadOnly nothing is sent, with
 	// WriteOnly nothing taken.
@@ -33,7 +36,7 @@ type JoinOptions struct {
 	Valid func(ctx context.Context, peer pool.Peer) (bool, error)
 	// OnEvent is told what happens to a collection in the room. It must not block, and must not call the room. Default: nobody is told.
 	OnEvent func(c *Collection, e pool.Event)
-	// Connect has all else about connections: ICE servers, limits, timeouts. Token, Secret and AlwaysOn take precedence.
+	// Connect has all else about connections: ICE servers, limits, timeouts. Token and Secret take precedence.
 	Connect pool.ConnectOptions
 }
 
@@ -66,6 +69,9 @@ func (db *Database) Join(ctx context.Context, url, room string, opts *JoinOption
 	if len(o.Collections) == 0 {
 		return nil, errors.New("join room: no collection is open, and none is given")
 	}
+	if o.RxDB != nil && !slices.Contains(o.Collections, o.RxDB) {
+		return nil, fmt.Errorf("join room: collection %s is for RxDB clients and not among those to replicate", o.RxDB.stored)
+	}
 	r := &Room{db: db, name: room}
 	if err := r.join(ctx, url, &o); err != nil {
 		return nil, fmt.Errorf("join room %q: %w", room, err)
@@ -82,7 +88,6 @@ func (r *Room) join(ctx context.Context, url string, o *JoinOptions) error {
 	if o.Secret != "" {
 		c.Mesh.Secret = o.Secret
 	}
-	c.Signaling.Role.AlwaysOn = c.Signaling.Role.AlwaysOn || o.AlwaysOn
 	for _, l := range []**slog.Logger{&c.Mesh.Logger, &c.Signaling.Logger, &c.RTC.Logger} {
 		if *l == nil {
 			*l = r.db.log
@@ -93,7 +98,12 @@ func (r *Room) join(ctx context.Context, url string, o *JoinOptions) error {
 		return err
 	}
 	for _, coll := range o.Collections {
-		p, err := pool.Replicate(ctx, r.mesh, coll.Collection, r.name, o.pool(coll))
+		opts := o.pool(coll)
+		err := o.bridge(ctx, coll, opts)
+		var p *pool.Pool
+		if err == nil {
+			p, err = pool.Replicate(ctx, r.mesh, coll.Collection, r.name, opts)
+		}
 		if err != nil {
 			return errors.Join(err, r.mesh.Close())
 		}
@@ -121,6 +131,19 @@ func (o *JoinOptions) pool(c *Collection) *pool.Options {
 		opts.OnEvent = func(e pool.Event) { o.OnEvent(c, e) }
 	}
 	return opts
+}
+
+// bridge adds what a pool needs to replicate with RxDB clients, if it is to.
+func (o *JoinOptions) bridge(ctx context.Context, c *Collection, opts *pool.Options) error {
+	if c != o.RxDB {
+		return nil
+	}
+	log, err := c.db.logs.Log(ctx, c.stored.logName()+"/rxdb")
+	if err != nil {
+		return err
+	}
+	opts.RxDB = &pool.RxDBOptions{Log: log, AlwaysOn: o.AlwaysOn}
+	return nil
 }
 
 // Name returns the name of the room.

@@ -134,6 +134,9 @@ func (db *Database) Check(ctx context.Context, s Stored) (collection.Report, err
 	return report, errors.Join(err, log.Close())
 }
 
+// CheckFile reads the whole database file and tells whether it is consistent, whatever the collections hold. Nobody writes meanwhile.
+func (db *Database) CheckFile(ctx context.Context) error { return db.logs.Check(ctx) }
+
 // Close leaves all rooms, closes all collections and gives up the directory. Writes that were acknowledged are stored.
 func (db *Database) Close() error {
 	db.mu.Lock()

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +99,60 @@ func TestDatabase(t *testing.T) {
 	}
 	if next := insert(t, todos, "1", "y"); next.Version.Replica == first.Version.Replica {
 		t.Error("after a restart the replica has its old id, which a copy of the directory has as well")
+	}
+}
+
+// TestSchema keeps documents to a schema, and finds them by a query.
+func TestSchemaWithAnotherKey(t *testing.T) {
+	db := open(t, t.TempDir())
+	people := openCollection(t, db, "people", &shoal.CollectionOptions{Schema: []byte(`{
+		"version": 4, "primaryKey": "name", "type": "object",
+		"properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer"}, "born": {"type": "integer", "final": true}},
+		"required": ["name", "age"], "indexes": ["age"]
+	}`), Validate: true})
+	for i, name := range []string{"Ada", "Bob", "Cyd"} {
+		if _, err := people.Insert(t.Context(), fmt.Appendf(nil, `{"name":%q,"age":%d,"born":1900}`, name, 60-i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, bad := range []string{`{"name":"Dan"}`, `{"name":"Dan","age":1.5}`, `{"name":"Dan","age":1,"x":1}`, `{"id":"Dan","age":1}`, `{"name":"Ada","age":1,"born":1901}`} {
+		if _, err := people.Upsert(t.Context(), []byte(bad)); !errors.Is(err, shoal.ErrInvalid) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	q, err := people.Query(`{"selector":{"age":{"$lt":60},"name":{"$regex":"^[A-Z]"}},"sort":[{"age":"asc"}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := q.Find(t.Context())
+	if err != nil || len(docs) != 2 || docs[0].ID != "Cyd" || docs[1].ID != "Bob" || string(docs[0].Body) != `{"name":"Cyd","age":58,"born":1900}` {
+		t.Errorf("found %v, %v", docs, err)
+	}
+	if _, err := people.Query(`{"selector":{"x":1}}`); err == nil {
+		t.Error("found by a field that the schema lacks")
+	}
+	if got, err := db.Stored(t.Context()); err != nil || len(got) != 1 || got[0].String() != "people@4" || people.PrimaryKey() != "name" {
+		t.Errorf("stored %v, %v", got, err)
+	}
+	if _, err := db.Collection(t.Context(), "bad", &shoal.CollectionOptions{Schema: []byte(`{"version":0}`)}); err == nil {
+		t.Error("opened a collection with a schema without a primary key")
+	}
+}
+
+// TestProgramInDocs compiles the program of docs/go.md.
+func TestProgramInDocs(t *testing.T) {
+	text, err := os.ReadFile("docs/go.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, program, _ := strings.Cut(string(text), "```go\n")
+	program, _, found := strings.Cut(program, "```\n")
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil || !found {
+		t.Fatal(err, found)
+	}
+	if out, err := exec.Command("go", "build", "-o", os.DevNull, file).CombinedOutput(); err != nil {
+		t.Errorf("go build: %v\n%s", err, out)
 	}
 }
 
@@ -200,4 +257,17 @@ func TestJoin(t *testing.T) {
 		t.Errorf("again: %v", err)
 	}
 	insert(t, todosA, "2", "alone")
+	if _, err := a.Join(t.Context(), url, "my-users-pool", &shoal.JoinOptions{Collections: []*shoal.Collection{todosA}, RxDB: private}); err == nil {
+		t.Error("joined with a collection for RxDB clients that is not replicated")
+	}
+	bridge, err := a.Join(t.Context(), url, "my-users-pool", &shoal.JoinOptions{RxDB: todosA, Collections: []*shoal.Collection{todosA}, AlwaysOn: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bridge.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := a.Stored(t.Context()); err != nil || len(got) != 2 {
+		t.Errorf("stored %v, %v", got, err)
+	}
 }

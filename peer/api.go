@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"net/http"
 	"os"
@@ -22,19 +23,19 @@ import (
 
 // api answers what commands ask, by HTTP. Nothing of it is meant for other programs: both ends are the same binary, or nearly.
 type api struct {
-	db         *shoal.Database
-	command    string
-	primaryKey string
-	options    shoal.CollectionOptions // of collections that it opens
+	db      *shoal.Database
+	command string
+	options shoal.CollectionOptions    // of collections that it opens
+	schemas map[string]json.RawMessage // by name
 
 	mu     sync.Mutex // guards the following field
 	opened map[shoal.Stored]*shoal.Collection
 }
 
-func newAPI(db *shoal.Database, command, primaryKey string) *api {
+func newAPI(db *shoal.Database, command string, c *config) *api {
 	return &api{
-		db: db, command: command, primaryKey: primaryKey,
-		options: shoal.CollectionOptions{PrimaryKey: primaryKey}, opened: make(map[shoal.Stored]*shoal.Collection),
+		db: db, command: command, schemas: c.schemas,
+		options: shoal.CollectionOptions{PrimaryKey: c.primaryKey}, opened: make(map[shoal.Stored]*shoal.Collection),
 	}
 }
 
@@ -89,10 +90,30 @@ func (a *api) getStatus(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, status{os.Getpid(), a.command, version()})
 }
 
-// find returns the collection that a name stands for: of the version that it has, else of the highest that is stored.
+// versionOf returns the version of the schema of a collection, if it has one.
+func (a *api) versionOf(name string) (version uint32, has bool, err error) {
+	text, has := a.schemas[name]
+	if !has {
+		return 0, false, nil
+	}
+	var schema struct{ Version uint32 }
+	if err := json.Unmarshal(text, &schema); err != nil {
+		return 0, false, fmt.Errorf("schema of %q: %w", name, err)
+	}
+	return schema.Version, true, nil
+}
+
+// find returns the collection that a name stands for: of the version that it has, else that of its schema, else the highest that is stored.
 func (a *api) find(ctx context.Context, name string) (s shoal.Stored, there bool, err error) {
 	if s, err = parseStored(name); err != nil {
 		return s, false, err
+	}
+	version, has, err := a.versionOf(name)
+	if err != nil {
+		return s, false, err
+	}
+	if has {
+		s.SchemaVersion = version
 	}
 	all, err := a.db.Stored(ctx)
 	if err != nil {
@@ -102,7 +123,7 @@ func (a *api) find(ctx context.Context, name string) (s shoal.Stored, there bool
 	all = slices.AppendSeq(all, maps.Keys(a.opened))
 	a.mu.Unlock()
 	for _, o := range all {
-		if o.Name == s.Name && (o.SchemaVersion == s.SchemaVersion || name == s.Name && o.SchemaVersion > s.SchemaVersion) {
+		if o.Name == s.Name && (o.SchemaVersion == s.SchemaVersion || name == s.Name && !has && o.SchemaVersion > s.SchemaVersion) {
 			s, there = o, true
 		}
 	}
@@ -116,8 +137,15 @@ func (a *api) open(ctx context.Context, s shoal.Stored) (*shoal.Collection, erro
 	if c := a.opened[s]; c != nil {
 		return c, nil
 	}
+	version, has, err := a.versionOf(s.Name)
+	if err != nil {
+		return nil, err
+	}
 	opts := a.options
 	opts.SchemaVersion = s.SchemaVersion
+	if has && version == s.SchemaVersion {
+		opts.Schema, opts.Validate = a.schemas[s.Name], true
+	}
 	c, err := a.db.Collection(ctx, s.Name, &opts)
 	if err == nil {
 		a.opened[s] = c
@@ -197,21 +225,40 @@ type row struct {
 	Document   json.RawMessage `json:"document,omitempty"`
 }
 
-// getDocuments streams all documents of the collections.
+// getDocuments streams the documents of the collections, all or those of a query.
 func (a *api) getDocuments(w http.ResponseWriter, r *http.Request) error {
 	list, stored, err := a.collections(r)
 	if err != nil {
 		return err
 	}
-	out := newRows(w)
+	results := make([]iter.Seq[shoal.Document], len(list))
 	for i, c := range list {
-		for d := range c.All() {
+		if results[i], err = documentsOf(r, c); err != nil {
+			return err
+		}
+	}
+	out := newRows(w)
+	for i, docs := range results {
+		for d := range docs {
 			if err := out.write(row{Collection: stored[i].String(), ID: d.ID, Document: d.Body}); err != nil {
 				return nil // nobody reads any more
 			}
 		}
 	}
 	return out.end()
+}
+
+func documentsOf(r *http.Request, c *shoal.Collection) (iter.Seq[shoal.Document], error) {
+	query := r.URL.Query().Get("query")
+	if query == "" {
+		return c.All(), nil
+	}
+	q, err := c.Query(query)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := q.Find(r.Context())
+	return slices.Values(docs), err
 }
 
 func (a *api) getDocument(w http.ResponseWriter, r *http.Request) error {
@@ -279,7 +326,7 @@ func (a *api) store(ctx context.Context, name string, rows []collection.Row, o *
 	if err != nil {
 		return err
 	}
-	fresh := slices.DeleteFunc(rows, func(r collection.Row) bool { return a.holds(c, r.Body) })
+	fresh := slices.DeleteFunc(rows, func(r collection.Row) bool { return holds(c, r.Body) })
 	o.Unchanged += len(rows) - len(fresh)
 	for _, r := range c.BulkUpsert(ctx, fresh) {
 		if r.Err != nil {
@@ -292,10 +339,10 @@ func (a *api) store(ctx context.Context, name string, rows []collection.Row, o *
 }
 
 // holds reports whether a collection has the document just so.
-func (a *api) holds(c *shoal.Collection, body []byte) bool {
+func holds(c *shoal.Collection, body []byte) bool {
 	var fields map[string]json.RawMessage
 	var id string
-	if json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields[a.primaryKey], &id) != nil {
+	if json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields[c.PrimaryKey()], &id) != nil {
 		return false
 	}
 	d, ok := c.Get(id)
@@ -392,6 +439,12 @@ func (o *rows) end() error {
 	return nil
 }
 
+// verdict is what verify found.
+type verdict struct {
+	Fault       string    `json:"fault,omitempty"` // of the file
+	Collections []checked `json:"collections"`
+}
+
 // checked is what verify found of a collection.
 type checked struct {
 	Name      string   `json:"name"`
@@ -404,11 +457,14 @@ type checked struct {
 }
 
 func (a *api) verify(w http.ResponseWriter, r *http.Request) error {
+	var v verdict
+	if err := a.db.CheckFile(r.Context()); err != nil {
+		v.Fault = err.Error()
+	}
 	stored, err := a.db.Stored(r.Context())
 	if err != nil {
 		return err
 	}
-	list := []checked{}
 	for _, s := range stored {
 		report, err := a.db.Check(r.Context(), s)
 		c := checked{Name: s.String(), Documents: report.Documents, Records: report.Records, Bytes: report.Bytes, Repaired: len(report.Repaired)}
@@ -418,7 +474,7 @@ func (a *api) verify(w http.ResponseWriter, r *http.Request) error {
 		for _, d := range report.Damaged {
 			c.Damaged = append(c.Damaged, fmt.Sprintf("record at position %d: %v", d.Position, d.Err))
 		}
-		list = append(list, c)
+		v.Collections = append(v.Collections, c)
 	}
-	return answer(w, list)
+	return answer(w, v)
 }

@@ -29,8 +29,12 @@ func (a *app) list(ctx context.Context) error {
 		if len(a.args) == 0 {
 			return a.listCollections(ctx, c)
 		}
+		query := url.Values{"collection": a.args}
+		if a.query != "" {
+			query.Set("query", a.query)
+		}
 		out := bufio.NewWriter(a.stdout)
-		err := c.rows(ctx, "/documents", url.Values{"collection": a.args}, func(r *row) error {
+		err := c.rows(ctx, "/documents", query, func(r *row) error {
 			line := []byte(r.ID)
 			if a.long {
 				line = r.Document
@@ -139,12 +143,16 @@ func (a *app) print(w io.Writer, r *row) error {
 
 func (a *app) verify(ctx context.Context) error {
 	return a.with(ctx, "verify", func(c *client) error {
-		var list []checked
-		if err := c.ask(ctx, http.MethodGet, "/verify", nil, nil, &list); err != nil {
+		var v verdict
+		if err := c.ask(ctx, http.MethodGet, "/verify", nil, nil, &v); err != nil {
 			return err
 		}
 		damaged := 0
-		for _, r := range list {
+		if v.Fault != "" {
+			fmt.Fprintln(a.stdout, v.Fault)
+			damaged++
+		}
+		for _, r := range v.Collections {
 			fmt.Fprintf(a.stdout, "%s: %d documents in %d records of %d bytes", r.Name, r.Documents, r.Records, r.Bytes)
 			switch {
 			case r.Fault != "":

@@ -34,6 +34,8 @@ func TestCommands(t *testing.T) {
 		{"no document", []string{"get", "todos", "x"}, "", "document not found: x in todos", 1},
 		{"no collection", []string{"ls", "nope"}, "", `there is no collection "nope"`, 1},
 		{"no directory", []string{"ls", "--data", data + "/nope"}, "", "no such file", 1},
+		{"query", []string{"ls", "todos", "--query", `{"selector":{"n":{"$gt":0}}}`}, "a\n", "", 0},
+		{"bad query", []string{"ls", "todos", "--query", `{"selector":{"n":{"$foo":0}}}`}, "", "$foo", 1},
 		{"no document to delete", []string{"rm", "todos", "x"}, "", "document not found", 1},
 		{"delete", []string{"rm", "todos", "a", "b"}, "", "", 0},
 		{"deleted", []string{"ls", "todos"}, "", "", 0},
@@ -46,6 +48,7 @@ func TestCommands(t *testing.T) {
 		{"too many", []string{"verify", "todos"}, "", "usage: shoal-peer verify", 2},
 		{"flag of another command", []string{"get", "todos", "a", "--long"}, "", "see shoal-peer get --help", 2},
 		{"no server", []string{"run"}, "", "which signaling server", 2},
+		{"bad server", []string{"run", "--signal", "http://127.0.0.1", "--room", room}, "", "it must be like wss://", 2},
 		{"no room", []string{"--signal", "ws://127.0.0.1:1/"}, "", "which room", 2},
 		{"bad room", []string{"run", "--signal", "ws://127.0.0.1:1/", "--room", "r"}, "", `topic "r" has 1 characters`, 1},
 		{"bad version", []string{"run", "--signal", "ws://127.0.0.1:1/", "--room", room, "--collections", "a@b"}, "", "what follows @", 1},
@@ -57,6 +60,34 @@ func TestCommands(t *testing.T) {
 				t.Errorf("exit code %d, want %d\n%q, want\n%q\n%q, want\n%q", o.code, tt.code, o.stdout, tt.stdout, o.stderr, tt.stderr)
 			}
 		})
+	}
+}
+
+// TestSchemas refuses what does not follow the schema, which tells the version and the primary key as well.
+func TestSchemas(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "schemas.json")
+	if err := os.WriteFile(file, []byte(`{"people":{"version":2,"primaryKey":"name","type":"object",
+		"properties":{"name":{"type":"string","maxLength":20},"age":{"type":"integer"}},"required":["name","age"]}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SHOAL_SCHEMAS", file)
+	t.Setenv("SHOAL_DATA", filepath.Join(dir, "data"))
+	must(t, nil, "put", "people", `{"name":"Ada","age":36}`)
+	if o := call(t, nil, "put", "people", `{"name":"Bob","age":"x"}`); o.code != 1 || !strings.Contains(o.stderr, "age") {
+		t.Errorf("a bad document: %+v", o)
+	}
+	if got := must(t, nil, "ls"); got != "people@2\t1 documents\t26 bytes\n" {
+		t.Errorf("ls says %q", got)
+	}
+	if got := must(t, nil, "get", "people", "Ada"); got != "{\"name\":\"Ada\",\"age\":36}\n" {
+		t.Errorf("get says %q", got)
+	}
+	if err := os.WriteFile(file, []byte(`[]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := call(t, nil, "ls"); o.code != 1 || !strings.Contains(o.stderr, "is not a JSON object of schemas") {
+		t.Errorf("a bad file: %+v", o)
 	}
 }
 

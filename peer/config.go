@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -25,6 +27,8 @@ type config struct {
 
 	data       string
 	primaryKey string
+	schemaFile string
+	schemas    map[string]json.RawMessage // by name of collection
 	durability string
 	logLevel   slog.Level
 
@@ -34,9 +38,12 @@ type config struct {
 	token       string
 	tokenFile   string
 	secret      string
+	rxdb        string
 	conflicts   string
 	iceServers  string
 	maxPeers    int
+
+	query string
 
 	long, initial, progress bool
 }
@@ -67,12 +74,13 @@ func commands() []*command {
 }
 
 func runFlags(fs *flag.FlagSet, c *config) {
-	fs.StringVar(&c.signal, "signal", "", "`url` of the signaling server, such as wss://example.com/signal")
+	fs.StringVar(&c.signal, "signal", "", "`url` of the signaling server, such as wss://example.com/signal; of a cluster a comma-separated list")
 	fs.StringVar(&c.room, "room", "", "`name` of the room, the topic of the others, of 6 to 99 characters")
 	fs.StringVar(&c.collections, "collections", "", "comma-separated `list` of what to replicate, such as todos,users@2 with the version of a schema; default: all that the data directory has")
 	fs.StringVar(&c.token, "token", "", "`token` for the room, where the signaling server asks for one")
 	fs.StringVar(&c.tokenFile, "token-file", "", "`file` with the token, read anew each time that one is needed")
 	fs.StringVar(&c.secret, "secret", "", "`secret` of the room, which all in it have to know; better given as an environment variable, which others on the machine do not see")
+	fs.StringVar(&c.rxdb, "rxdb", "", "`collection` that the RxDB clients of the room replicate; default: they are left alone")
 	fs.StringVar(&c.conflicts, "conflicts", "last", "`way` to resolve conflicts, as the others do it: last (the last write wins) or fields (merge field by field)")
 	fs.StringVar(&c.iceServers, "ice-servers", "", "comma-separated `list` of STUN servers to use besides those of the signaling server")
 	fs.IntVar(&c.maxPeers, "max-peers", 1000, "most `connections` to others")
@@ -80,6 +88,7 @@ func runFlags(fs *flag.FlagSet, c *config) {
 
 func listFlags(fs *flag.FlagSet, c *config) {
 	fs.BoolVar(&c.long, "long", false, "print whole documents, a line of JSON each, not just their primary keys")
+	fs.StringVar(&c.query, "query", "", "Mango `query`, such as {\"selector\":{\"done\":false},\"sort\":[{\"title\":\"asc\"}],\"limit\":10}; default: all documents")
 }
 
 func watchFlags(fs *flag.FlagSet, c *config) {
@@ -135,7 +144,8 @@ func (a *app) flags(cmd *command) *flag.FlagSet {
 	fs := flag.NewFlagSet("shoal-peer "+cmd.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&a.data, "data", "", "data `directory`")
-	fs.StringVar(&a.primaryKey, "primary-key", "id", "`field` that names a document")
+	fs.StringVar(&a.primaryKey, "primary-key", "", "`field` that names a document (default: the schema's, or id)")
+	fs.StringVar(&a.schemaFile, "schemas", "", "`file` with the schemas of collections, a JSON object with their names for keys; what is written must follow them")
 	fs.StringVar(&a.durability, "durability", string(store.Strict), "when a write counts as done: `strict`, when the disk has it, or relaxed, when the operating system has it")
 	fs.TextVar(&a.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
 	fs.BoolVar(&a.version, "version", false, "print the version and end")
@@ -210,6 +220,20 @@ func (c *config) check() error {
 		return fmt.Errorf("--conflicts is %q, it can be last or fields%w", c.conflicts, hidden{errUsage})
 	case c.token != "" && c.tokenFile != "":
 		return fmt.Errorf("--token and --token-file exclude each other%w", hidden{errUsage})
+	}
+	return c.readSchemas()
+}
+
+func (c *config) readSchemas() error {
+	if c.schemaFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(c.schemaFile)
+	if err != nil {
+		return fmt.Errorf("--schemas: %w", err)
+	}
+	if err := json.Unmarshal(text, &c.schemas); err != nil {
+		return fmt.Errorf("--schemas: %s is not a JSON object of schemas: %w", c.schemaFile, err)
 	}
 	return nil
 }

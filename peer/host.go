@@ -51,7 +51,7 @@ func (a *app) openHost(name string, log *slog.Logger) (*host, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	h := &host{api: newAPI(db, name, a.primaryKey), memory: newMemoryListener(), cancel: cancel}
+	h := &host{api: newAPI(db, name, &a.config), memory: newMemoryListener(), cancel: cancel}
 	h.server = http.Server{
 		Handler:           h.api.routes(),
 		ReadHeaderTimeout: patience,

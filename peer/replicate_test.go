@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/shoaldb/shoal/shared/protocol"
+	"github.com/shoaldb/shoal/shared/signaling"
 	"github.com/shoaldb/shoal/shared/store"
 	"github.com/shoaldb/shoal/shared/store/boltlog"
 )
@@ -224,4 +227,33 @@ func TestNoServer(t *testing.T) {
 	start(t, "server", serverBinary, "--listen", address).logs("msg=listening")
 	follow(t, "b", b).count(1)
 	pa.stop(sigterm)
+}
+
+// TestForRxDB has the signaling server give an RxDB client to the peer that says it replicates with such, and to no other.
+func TestForRxDB(t *testing.T) {
+	signal := serve(t)
+	run(t, "plain", signal, t.TempDir())
+	run(t, "bridge", signal, t.TempDir(), "--rxdb", "todos")
+	client := signaling.New(signal, &signaling.Options{Dialect: protocol.DialectRxDB})
+	defer client.Close()
+	if err := client.Join(room); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	peers := 0
+	for peers == 0 {
+		e, err := client.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := e.(signaling.PeerJoined); ok {
+			peers++
+		}
+	}
+	data := t.TempDir()
+	if o := call(t, nil, "run", "--signal", signal, "--room", room, "--collections", "todos", "--rxdb", "users", "--data", data); o.code != 2 ||
+		!strings.Contains(o.stderr, "it can be one of --collections") {
+		t.Errorf("%+v", o)
+	}
 }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -23,10 +25,15 @@ func (a *app) logger() *slog.Logger {
 // serve replicates until ctx ends.
 func (a *app) serve(ctx context.Context) error {
 	switch {
-	case a.signal == "":
+	case len(split(a.signal)) == 0:
 		return fmt.Errorf("which signaling server? Give --signal wss://…/signal, or set %sSIGNAL%w", envPrefix, hidden{errUsage})
 	case a.room == "":
 		return fmt.Errorf("which room? Give --room NAME, or set %sROOM%w", envPrefix, hidden{errUsage})
+	}
+	for _, u := range split(a.signal) {
+		if parsed, err := url.Parse(u); err != nil || parsed.Scheme != "ws" && parsed.Scheme != "wss" || parsed.Host == "" {
+			return fmt.Errorf("--signal is %q, it must be like wss://example.com/signal%w", u, hidden{errUsage})
+		}
 	}
 	log := a.logger()
 	h, err := a.acquire(ctx, "run", log)
@@ -44,7 +51,17 @@ func (a *app) replicate(ctx context.Context, h *host, log *slog.Logger) error {
 		return err
 	}
 	r := newReporter(log)
-	room, err := h.db.Join(ctx, a.signal, a.room, a.joinOptions(collections, r))
+	opts := a.joinOptions(collections, r)
+	if a.rxdb != "" {
+		i := slices.IndexFunc(collections, func(c *shoal.Collection) bool { return c.Name() == a.rxdb })
+		if i < 0 {
+			return fmt.Errorf("--rxdb is %q, it can be one of --collections%w", a.rxdb, hidden{errUsage})
+		}
+		opts.RxDB = collections[i]
+	}
+	urls := split(a.signal)
+	opts.Connect.Signaling.Fallbacks = urls[1:]
+	room, err := h.db.Join(ctx, urls[0], a.room, opts)
 	if err != nil {
 		return err
 	}
@@ -63,7 +80,7 @@ func (a *app) openAll(ctx context.Context, h *host) ([]*shoal.Collection, error)
 	}
 	var stored []shoal.Stored
 	for _, name := range split(a.collections) {
-		s, err := parseStored(name)
+		s, _, err := h.find(ctx, name)
 		if err != nil {
 			return nil, err
 		}

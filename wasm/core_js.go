@@ -18,20 +18,22 @@ import (
 
 // The events that a core tells.
 const (
-	eventFatal    = "fatal"    // text says why; nothing works any more
-	eventChanges  = "changes"  // of a collection; see feed
-	eventRows     = "rows"     // of a find or a live query: a part of its result; a reading
-	eventEdits    = "edits"    // of a live query: what has changed of its result; see edits
-	eventCount    = "count"    // of a live count: the number
-	eventPeers    = "peers"    // of a pool; see states
-	eventFailed   = "failed"   // of a pool; see failure
-	eventConflict = "conflict" // of a pool; see clash
+	eventFatal     = "fatal"     // text says why; nothing works any more
+	eventChanges   = "changes"   // of a collection; see feed
+	eventRows      = "rows"      // of a find or a live query: a part of its result; a reading
+	eventEdits     = "edits"     // of a live query: what has changed of its result; see edits
+	eventCount     = "count"     // of a live count: the number
+	eventMigration = "migration" // of addCollection: how many documents there are, and how many are done
+	eventPeers     = "peers"     // of a pool; see states
+	eventFailed    = "failed"    // of a pool; see failure
+	eventConflict  = "conflict"  // of a pool; see clash
 )
 
 // The requests that a core makes. Texts are JSON.
 const (
 	requestEqual   = "equal"   // of a collection: do two versions say the same?
 	requestResolve = "resolve" // of a collection: what comes out of a conflict?
+	requestMigrate = "migrate" // of addCollection: what become of documents of an older schema?
 	requestValid   = "valid"   // of a pool: may a peer take part?
 	requestPull    = "pull"    // of a pool: what becomes of a document that arrives?
 	requestPush    = "push"    // of a pool: what becomes of a document that leaves?

@@ -89,7 +89,7 @@ func (p *program) code(method string, args ...any) string {
 
 func inBytes(s string) js.Value { return jsbridge.Uint8Array([]byte(s)) }
 
-const todosOptions = `{"name":"todos","schema":{"version":0,"primaryKey":"id","properties":{"id":{"type":"string"},"n":{"type":"number"}},"indexes":["n"]},"handler":false}`
+const todosOptions = `{"name":"todos","schema":{"version":0,"primaryKey":"id","properties":{"id":{"type":"string"},"n":{"type":"number"}},"indexes":["n"]}}`
 
 // collection opens a database and a collection in it.
 func (p *program) collection(storage string) (database, collection js.Value) {

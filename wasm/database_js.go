@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/finder"
+	"github.com/shoaldb/shoal/shared/migration"
 	"github.com/shoaldb/shoal/shared/query"
 	"github.com/shoaldb/shoal/shared/store"
 	"github.com/shoaldb/shoal/shared/store/memlog"
@@ -131,7 +133,9 @@ type collectionOptions struct {
 	Name    string          `json:"name"`
 	Schema  json.RawMessage `json:"schema"`
 	Final   []string        `json:"final"`   // fields that no write may change
-	Handler bool            `json:"handler"` // conflicts are for requestEqual and requestResolve
+	Handler string          `json:"handler"` // "ask": conflicts are for requestEqual and requestResolve
+	// Migration is of JavaScript's choice, below 0: what eventMigration and requestMigrate are of.
+	Migration int `json:"migration"`
 }
 
 // schema is what the core reads of a collection's schema.
@@ -183,25 +187,69 @@ func (c *core) addCollection(ctx context.Context, a arguments) (any, error) {
 	return coll.number, nil
 }
 
-// open opens the log of a collection and what is in it. Each version of a schema has a log of its own.
+// open opens the log of a collection and what is in it, with what was stored under older versions of the schema.
 func (o *coll) open(ctx context.Context, opts *collectionOptions, schema *schema) error {
-	o.log = fmt.Sprintf("%s/%d", opts.Name, schema.Version)
+	older, err := migration.Pending(ctx, o.db.logs, opts.Name, schema.Version)
+	if err != nil {
+		return err
+	}
+	o.log = migration.LogName(opts.Name, schema.Version)
 	log, err := o.db.logs.Log(ctx, o.log)
 	if err != nil {
 		return err
 	}
 	copts := &collection.Options{PrimaryKey: o.key, SchemaVersion: schema.Version, SchemaHash: schema.Hash, Final: opts.Final}
-	if opts.Handler {
+	switch opts.Handler {
+	case "ask":
 		copts.Handler = conflictHandler{o}
+	case "merge-fields":
+		copts.Handler = collection.FieldMerge{}
 	}
 	if o.Collection, err = collection.Open(ctx, opts.Name, log, copts); err != nil {
 		return err
+	}
+	if len(older) > 0 {
+		if err := o.migrate(ctx, opts, schema.Version); err != nil {
+			return errors.Join(err, o.Close())
+		}
 	}
 	o.finder = finder.New(o.Collection, schema.Schema, &finder.Options{Pause: jsbridge.Yield})
 	if err := o.db.adopt(o); err != nil {
 		return errors.Join(err, o.close())
 	}
 	return nil
+}
+
+// migrate carries over what was stored under older versions of the schema. The application transforms it.
+func (o *coll) migrate(ctx context.Context, opts *collectionOptions, version uint32) error {
+	core := o.db.core
+	transform := func(ctx context.Context, from uint32, docs []collection.Document) ([]json.RawMessage, error) {
+		text := strconv.AppendUint([]byte(`{"from":`), uint64(from), 10)
+		text = append(text, `,"docs":[`...)
+		for i, d := range docs {
+			text = append(separate(text, i), d.Body...)
+		}
+		answer, err := core.ask(ctx, requestMigrate, opts.Migration, string(append(text, "]}"...)), nil)
+		if err != nil {
+			return nil, err
+		}
+		var bodies []json.RawMessage
+		if err := json.Unmarshal([]byte(answer), &bodies); err != nil {
+			return nil, err
+		}
+		for i := range bodies {
+			if string(bodies[i]) == "null" {
+				bodies[i] = nil
+			}
+		}
+		return bodies, nil
+	}
+	return migration.Run(ctx, o.db.logs, o.Collection, version, transform, &migration.Options{
+		PrimaryKey: o.key,
+		Progress: func(p migration.Progress) {
+			core.tell(eventMigration, opts.Migration, fmt.Sprintf(`{"total":%d,"handled":%d}`, p.Total, p.Handled))
+		},
+	})
 }
 
 func (o *coll) close() error {

@@ -8,7 +8,9 @@ import (
 	"net"
 
 	"github.com/shoaldb/shoal/shared/collection"
+	"github.com/shoaldb/shoal/shared/migration"
 	"github.com/shoaldb/shoal/shared/protocol"
+	"github.com/shoaldb/shoal/shared/rxdb"
 	"github.com/shoaldb/shoal/shared/store"
 	"github.com/shoaldb/shoal/shared/transport/rtc"
 	"github.com/shoaldb/shoal/wasm/jsbridge"
@@ -29,6 +31,8 @@ func codes() []struct {
 		{"changed", collection.ErrChanged},
 		{"invalid", collection.ErrInvalid},
 		{"clock-skew", collection.ErrClockSkew},
+		{"schema", collection.ErrSealed},
+		{"schema", migration.ErrNewer},
 		{"identity", collection.ErrIdentity},
 		{"quota", store.ErrQuota},
 		{"locked", store.ErrLocked},
@@ -45,6 +49,14 @@ func codes() []struct {
 		{"peer", &protocol.FaultError{Fault: protocol.FaultStorage}},
 		{"cancelled", &protocol.FaultError{Fault: protocol.FaultCancelled}},
 		{"peer", protocol.ErrFrame},
+		{"refused", rxdb.ErrRefused},
+		{"replaced", rxdb.ErrReplaced},
+		{"timeout", rxdb.ErrTimeout},
+		{"identity", rxdb.ErrSelf},
+		{"limit", rxdb.ErrLimit},
+		{"peer", rxdb.ErrDocument},
+		{"peer", rxdb.ErrRemote},
+		{"peer", rxdb.ErrMessage},
 		{"unauthorized", protocol.ErrUnauthorized},
 		{"unauthorized", protocol.ErrExpired},
 		{"room-full", protocol.ErrRoomFull},

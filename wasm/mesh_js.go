@@ -51,6 +51,7 @@ func (d *database) connect(m *sharedMesh, opts *connectionOptions) (*pool.Mesh, 
 		return pool.NewMesh(n, &pool.MeshOptions{Secret: opts.Secret}), nil
 	}
 	o := &pool.ConnectOptions{Mesh: pool.MeshOptions{Secret: opts.Secret}, RTC: rtc.Options{RelayOnly: opts.RelayOnly, NoRelay: opts.NoRelay}}
+	o.Signaling.Fallbacks = opts.Fallbacks
 	switch {
 	case opts.AskToken:
 		o.Signaling.Token = func(ctx context.Context, topic string) (string, error) { return d.core.token(ctx, m, topic) }

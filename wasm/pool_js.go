@@ -148,6 +148,10 @@ func (r *replicating) event(e pool.Event) {
 	case pool.Failed:
 		r.tell(eventFailed, failureOf(e))
 	case pool.Clashed:
+		local, remote := &e.Local, &e.Remote
+		if collection.EqualContent(collection.Content{Body: local.Body, Deleted: local.Deleted}, collection.Content{Body: remote.Body, Deleted: remote.Deleted}) {
+			return // both sides came to the same: nothing is lost
+		}
 		r.tell(eventConflict, r.clash(&e))
 	}
 }
@@ -364,6 +368,7 @@ func (c *core) wake(context.Context, arguments) (any, error) {
 // connectionOptions says how peers find each other: through a signaling server, or, if Network is set, a connection handler of the application.
 type connectionOptions struct {
 	URL        string      `json:"url"`
+	Fallbacks  []string    `json:"fallbacks"`
 	ICEServers []iceServer `json:"iceServers"`
 	RelayOnly  bool        `json:"relayOnly"`
 	NoRelay    bool        `json:"noRelay"`

@@ -17,6 +17,17 @@ const schema = {
   required: ['id'],
 };
 
+// What this page sends to peers and to the signaling server.
+const frames = [];
+const signals = [];
+for (const [prototype, list] of [[RTCDataChannel.prototype, frames], [WebSocket.prototype, signals]]) {
+  const send = prototype.send;
+  prototype.send = function (data) {
+    list.push(typeof data === 'string' ? data : new TextDecoder().decode(data));
+    return send.call(this, data);
+  };
+}
+
 const memory = getRxStorageMemory();
 
 // merging adds up what each side has added to n.
@@ -28,6 +39,8 @@ const merging = {
 
 const rx = {
   errors: [],
+  frames,
+  signals,
 
   // open opens the database. It stays when the page is reloaded with storage "dexie".
   async open({ name = 'app', storage = 'memory', merge = false } = {}) {
@@ -52,6 +65,61 @@ const rx = {
   role() {
     const [peer] = rx.pool.peerStates$.getValue().values();
     return peer && (peer.replicationState ? 'fork' : 'master');
+  },
+
+  // room opens n databases that replicate with one another, and returns their collections.
+  async room(n, url, topic) {
+    const clients = [];
+    for (let i = 0; i < n; i++) {
+      const db = await createRxDatabase({ name: 'room' + topic + i, storage: memory, multiInstance: false });
+      await db.addCollections({ todos: { schema } });
+      const pool = await replicateWebRTC({
+        collection: db.todos, topic, pull: {}, push: {}, retryTime: 1000,
+        connectionHandlerCreator: getConnectionHandlerSimplePeer({ signalingServerUrl: url }),
+      });
+      clients.push({ db, pool, todos: db.todos });
+    }
+    rx.clients = clients;
+    await Promise.all(clients.map(({ pool }) => pool.awaitFirstPeer()));
+  },
+
+  // storm has all clients of the room change one document, so many times.
+  async storm(times) {
+    for (let k = 0; k < times; k++) {
+      await Promise.all(rx.clients.map(async ({ todos }, i) => {
+        const doc = await todos.findOne('doc').exec();
+        await doc.incrementalPatch({ title: `client ${i}, change ${k}`, n: k });
+      }));
+    }
+  },
+
+  // titles is what the clients of the room hold.
+  titles: () => Promise.all(rx.clients.map(async ({ todos }) => (await todos.findOne('doc').exec())?.title ?? null)),
+
+  // settled waits until all hold the same and nothing was sent for a second, or for so many milliseconds. It returns how long that took, without that
+  // second, or -1, and how many messages were sent.
+  async settled(most, other = () => null) {
+    const began = performance.now();
+    const first = frames.length;
+    let last = frames.length, since = began;
+    while (performance.now() - began < most) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      const titles = await rx.titles();
+      if (frames.length !== last || titles.some((t) => t === null || t !== titles[0])) {
+        [last, since] = [frames.length, performance.now()];
+      } else if (performance.now() - since > 1000) {
+        return [since - began, frames.length - first];
+      }
+    }
+    return [-1, frames.length - first];
+  },
+
+  async closeRoom() {
+    await Promise.all(rx.clients.map(async ({ pool, db }) => {
+      await pool.cancel();
+      await db.remove();
+    }));
+    rx.clients = [];
   },
 
   async offline() {

@@ -32,7 +32,7 @@ const patience = time.Minute
 const topic = "my-users-pool"
 
 // versions names the packages that the tests run against, as they are installed.
-func versions(t *testing.T) string {
+func versions(t testing.TB) string {
 	t.Helper()
 	var names []string
 	for _, name := range []string{"rxdb", "simple-peer"} {
@@ -50,7 +50,7 @@ func versions(t *testing.T) string {
 }
 
 // bundle builds the page's script.
-func bundle(t *testing.T) string {
+func bundle(t testing.TB) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "client.js")
 	if out, err := exec.Command("node", "build.mjs", file).CombinedOutput(); err != nil {
@@ -89,12 +89,12 @@ func tokenFor(rxToken string, master bool) string {
 // native is a Go program that replicates with RxDB clients: a collection in a file, and a pool.
 type native struct {
 	*collection.Collection
-	t    *testing.T
+	t    testing.TB
 	pool *pool.Pool
 	stop func()
 }
 
-func openNative(t *testing.T, s *shoalserver.Server, dir, token string, handler collection.Handler) *native {
+func openNative(t testing.TB, s *shoalserver.Server, dir, token string, handler collection.Handler) *native {
 	t.Helper()
 	db, err := boltlog.Open(dir, nil)
 	if err != nil {

@@ -19,6 +19,7 @@ type Server struct {
 	t       testing.TB
 	binary  string
 	address string
+	flags   []string
 	running *process
 }
 
@@ -27,15 +28,15 @@ type process struct {
 	done sync.WaitGroup // its output
 }
 
-// Start builds the server, with the assets that make build has left, and starts it. It ends with the test.
-func Start(t testing.TB) *Server {
+// Start builds the server, with the assets that make build has left, and starts it with these flags besides --listen. It ends with the test.
+func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(file), "..", "..")
 	if _, err := os.Stat(filepath.Join(root, "server", "assets", "dist", "index.html")); err != nil {
 		t.Fatalf("the assets are missing, run make build: %v", err)
 	}
-	s := &Server{t: t, binary: filepath.Join(t.TempDir(), "shoal-server"), address: "127.0.0.1:0"}
+	s := &Server{t: t, binary: filepath.Join(t.TempDir(), "shoal-server"), address: "127.0.0.1:0", flags: flags}
 	build := exec.Command("go", "build", "-o", s.binary, "./server")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
@@ -55,7 +56,7 @@ func (s *Server) Restart() {
 	if s.running != nil {
 		s.t.Fatal("the server runs already")
 	}
-	cmd := exec.Command(s.binary, "--listen", s.address)
+	cmd := exec.Command(s.binary, append([]string{"--listen", s.address}, s.flags...)...)
 	output, err := cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -86,6 +87,16 @@ func (s *Server) read(output io.Reader, ready chan<- string) {
 			ready <- m[1]
 		}
 	}
+}
+
+// Run runs the binary with other arguments and returns what it prints.
+func (s *Server) Run(args ...string) string {
+	s.t.Helper()
+	out, err := exec.Command(s.binary, args...).Output()
+	if err != nil {
+		s.t.Fatalf("%v: %v", args, err)
+	}
+	return string(out)
 }
 
 // Kill ends the server without a word.

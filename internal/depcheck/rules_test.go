@@ -15,17 +15,19 @@ func layers() []layer {
 	values := []string{"shared/document", "shared/block", "shared/protocol", "shared/query"}
 	data := append([]string{"shared/store", "shared/collection"}, values...)
 	network := []string{"shared/replication", "shared/rxdb", "shared/transport", "shared/signaling"}
-	core := append(append([]string{"shared/pool", "shared/finder", "shared/cpace", "internal/gate"}, network...), data...)
+	core := append(append([]string{"shared/pool", "shared/finder", "shared/migration", "shared/cpace", "internal/gate"}, network...), data...)
 	return []layer{
 		{"shared/document", nil, "it is values and pure functions, on which all else stands"},
 		{"shared/block", []string{"shared/document"}, "it packs entries and knows no more than them"},
 		{"shared/protocol", []string{"shared/document", "shared/block"}, "it is what crosses a wire, whoever sends it"},
 		{"shared/cpace", nil, "a proof knows nothing of what it is for"},
 		{"shared/query", []string{"shared/document"}, "it reads JSON bytes, wherever they are stored"},
+		{"shared/migration", data, "it carries documents from one collection into another, whoever replicates them"},
 		{"shared/validate", nil, "it checks JSON bytes by a schema, wherever they are stored"},
 		{"shared/store", []string{"internal/gate"}, "a log keeps records without knowing what is in them"},
 		{"shared/collection", data, "documents are kept the same whether or not anybody replicates them"},
 		{"shared/finder", data, "queries are answered the same whether or not anybody replicates"},
+		{"shared/migration", data, "documents are migrated the same whether or not anybody replicates"},
 		{"shared/replication", data, "a session knows neither connections nor pools; it has no I/O of its own"},
 		{"shared/rxdb", append([]string{"shared/replication"}, data...), "it sits beside package replication and knows neither connections nor pools"},
 		{"shared/transport", nil, "connections carry bytes, whatever these mean"},
@@ -59,7 +61,7 @@ func places() []place {
 		{"github.com/gobwas/ws", []string{"server", "bench"}, nil, "it is the server's WebSocket, and does not compile for browsers as a client"},
 		{"syscall/js", []string{"shared/transport/rtc", "shared/signaling", "wasm", "bench", "internal/browsertest"}, nil, "the rest of the core is the same on all targets"},
 		{"github.com/nats-io/nats.go", []string{"server/cluster"}, nil, "all others know of other nodes through the hub's Cluster"},
-		{"github.com/nats-io/nats-server", nil, []string{"server"}, "the server uses a NATS that runs for itself"},
+		{"github.com/nats-io/nats-server", nil, []string{"server", "e2e"}, "the server uses a NATS that runs for itself"},
 		{"github.com/prometheus", []string{"server"}, nil, "parts of the server count, and package main tells Prometheus"},
 		{module + "shared/store/logtest", nil, []string{"shared/store", "wasm/idblog"}, "it is for tests"},
 		{module + "shared/transport/transporttest", nil, []string{"shared/transport"}, "it is for tests"},
@@ -95,7 +97,7 @@ func bans() []banned {
 // pure lists the packages that are given all they work on, and pass on all they make: their results follow from what they are called
 // with, on every target and in the simulation.
 func pure() []string {
-	return []string{"shared/document", "shared/block", "shared/protocol", "shared/query", "shared/collection", "shared/finder", "shared/replication", "shared/rxdb"}
+	return []string{"shared/document", "shared/block", "shared/protocol", "shared/query", "shared/collection", "shared/finder", "shared/migration", "shared/replication", "shared/rxdb"}
 }
 
 // outside lists what those do not import. (Package net is missing because of its ErrClosed.)

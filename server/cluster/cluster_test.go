@@ -38,6 +38,20 @@ func send(t *testing.T, a, b *peer, text string) {
 	})
 }
 
+// TestRelayBetweenNodes: what peers without a direct path say to each other goes from node to node.
+func TestRelayBetweenNodes(t *testing.T) {
+	nats := broker(t, 0).ClientURL()
+	one, two := join(t, nats, nil), join(t, nats, nil)
+	a, b := enter(t, room, shoal, protocol.Role{}, one.url), enter(t, room, shoal, protocol.Role{}, two.url)
+	a.sees(b.entered())
+	b.sees(a.entered())
+	send(t, a, b, "there")
+	if err := a.client.Relay(t.Context(), room, b.name(), []byte("a piece")); err != nil {
+		t.Fatal(err)
+	}
+	b.await("a piece", func(p *peer) bool { return len(p.pieces) == 1 && p.pieces[0] == "a piece" })
+}
+
 func TestOneRoomOnTwoNodes(t *testing.T) {
 	nats := broker(t, 0).ClientURL()
 	one, two := join(t, nats, nil), join(t, nats, nil)
@@ -417,6 +431,32 @@ func TestLostMessages(t *testing.T) {
 	if st := one.cluster.Stats(); st.Sent != 0 || st.Lost == 0 {
 		t.Errorf("%+v", st)
 	}
+	// What cannot be delivered is told to the node of its sender, and by that to the sender.
+	said := make(chan *nats.Msg, 10)
+	if _, err := nc.ChanSubscribe("shoal.signal.fake", said); err != nil {
+		t.Fatal(err)
+	}
+	say("presence", `{"node":"fake","seq":15}`) // still there
+	a.sees("ffffffffffff")
+	say("signal."+one.cluster.Node(), `{"type":"signal","room":"`+room+`","senderPeerId":"ffffffffffff","receiverPeerId":"gggggggggggg","data":3}`)
+	expect := func(want string) {
+		t.Helper()
+		select {
+		case m := <-said:
+			if string(m.Data) != want {
+				t.Errorf("the other node is told %s, want %s", m.Data, want)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("the other node is not told %s", want)
+		}
+	}
+	expect(`{"type":"error","room":"` + room + `","senderPeerId":"ffffffffffff","receiverPeerId":"gggggggggggg","code":"unknown_peer"}`)
+	if err := a.client.Send(t.Context(), room, "ffffffffffff", json.RawMessage(`4`)); err != nil {
+		t.Fatal(err)
+	}
+	expect(`{"type":"signal","room":"` + room + `","senderPeerId":"` + id + `","receiverPeerId":"ffffffffffff","data":4}`)
+	say("signal."+one.cluster.Node(), `{"type":"error","code":"peer_busy","room":"`+room+`","senderPeerId":"`+id+`","receiverPeerId":"ffffffffffff"}`)
+	a.await("a refusal", func(p *peer) bool { return len(p.refused) == 1 && errors.Is(p.refused[0], protocol.ErrPeerBusy) })
 	a.sees() // the fake node has said nothing for long
 }
 

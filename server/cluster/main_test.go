@@ -111,6 +111,7 @@ type peer struct {
 	others  map[string]signaling.PeerJoined
 	left    int // how often somebody left
 	signals []signaling.Signal
+	pieces  []string // of relayed connections
 	refused []error
 }
 
@@ -159,6 +160,8 @@ func (p *peer) run(ctx context.Context) {
 			p.left++
 		case signaling.Signal:
 			p.signals = append(p.signals, e)
+		case signaling.Relayed:
+			p.pieces = append(p.pieces, string(e.Piece))
 		case signaling.Refused:
 			p.refused = append(p.refused, e.Err)
 		}

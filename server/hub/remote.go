@@ -1,6 +1,10 @@
 package hub
 
-import "github.com/shoaldb/shoal/shared/protocol"
+import (
+	"github.com/gobwas/ws"
+
+	"github.com/shoaldb/shoal/shared/protocol"
+)
 
 // Cluster is how a hub tells other nodes of its members, and passes signals to theirs. No method may block: locks are held.
 type Cluster interface {
@@ -151,30 +155,89 @@ func (h *Hub) RemoteLeft(name string, p *Remote) {
 	b.flush()
 }
 
-// Deliver passes on a signal that came from another node. Where its receiver is not here it is dropped.
+// Deliver handles a message of another node: a signal, or a piece of a relayed connection, for a member of this one, or the
+// error that such a message of a member of this one met with there.
 func (h *Hub) Deliver(env *protocol.Envelope) {
 	name, _ := env.Text(protocol.FieldRoom)
-	receiver, _ := env.Text(protocol.FieldReceiver)
 	h.mu.Lock()
 	r := h.rooms[string(name)]
 	h.mu.Unlock()
-	var b batch
-	if r != nil && env.Type() == protocol.TypeSignal && r.relayHere(env, receiver, &b) {
-		h.stats.signals.Add(1)
-	} else {
+	typ := env.Type()
+	if r == nil || typ != protocol.TypeSignal && typ != protocol.TypeRelay && typ != protocol.TypeError {
 		h.stats.undelivered.Add(1)
+		return
 	}
+	var b batch
+	r.mu.Lock()
+	if typ == protocol.TypeError {
+		r.refused(env, &b)
+	} else {
+		code := r.relayHere(env, &b)
+		h.stats.count(typ, env.SignalSize(), code)
+		if code != "" {
+			r.tellSender(env, code)
+		}
+	}
+	r.mu.Unlock()
 	b.flush()
 }
 
-// relayHere is relay for members of this node.
-func (r *room) relayHere(env *protocol.Envelope, receiver []byte, b *batch) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// count counts a message of another node.
+func (c *counters) count(typ protocol.Type, size int, code protocol.Code) {
+	switch {
+	case code != "":
+		c.undelivered.Add(1)
+		c.note(reason(code))
+	case typ == protocol.TypeSignal:
+		c.signals.Add(1)
+	default:
+		c.relayed.Add(1)
+		c.relayBytes.Add(uint64(size))
+	}
+}
+
+// relayHere is relay for members of this node; r.mu is held.
+func (r *room) relayHere(env *protocol.Envelope, b *batch) protocol.Code {
+	receiver, _ := env.Text(protocol.FieldReceiver)
 	m := r.members[string(receiver)]
-	if m == nil || m.remote != nil { // it has gone meanwhile; a signal goes from node to node once
-		return false
+	relay := env.Type() == protocol.TypeRelay
+	switch {
+	case m == nil || m.remote != nil: // it has gone meanwhile; a signal goes from node to node once
+		return protocol.CodeUnknownPeer
+	case relay && (m.conn.hub.opts.NoRelay || !m.conn.shoal):
+		return protocol.CodeRelayDenied
 	}
 	r.catchUp(m, b)
-	return m.conn.putSignal(env, b)
+	switch ok := m.conn.putSignal(env, b); {
+	case !ok && relay:
+		return protocol.CodeRelayBusy
+	case !ok:
+		return protocol.CodePeerBusy
+	}
+	return ""
+}
+
+// tellSender sends the code of what hindered a message to the node that has its sender; r.mu is held.
+func (r *room) tellSender(env *protocol.Envelope, code protocol.Code) {
+	sender, _ := env.Text(protocol.FieldSender)
+	receiver, _ := env.Text(protocol.FieldReceiver)
+	if m := r.members[string(sender)]; m != nil && m.remote != nil {
+		m.conn.hub.opts.Cluster.Signal(m.conn.remote, encode(&protocol.Message{
+			Type: protocol.TypeError, Code: code, Room: r.name, SenderPeerID: m.conn.id, ReceiverPeerID: string(receiver),
+		}))
+	}
+}
+
+// refused tells a member of this node what tellSender of another one says; r.mu is held.
+func (r *room) refused(env *protocol.Envelope, b *batch) {
+	sender, _ := env.Text(protocol.FieldSender)
+	receiver, _ := env.Text(protocol.FieldReceiver)
+	code, _ := env.Text(protocol.FieldCode)
+	m := r.members[string(sender)]
+	if m == nil || m.remote != nil || !m.conn.shoal {
+		return
+	}
+	m.conn.put(ws.OpText, encode(&protocol.Message{
+		Type: protocol.TypeError, Code: protocol.Code(code), Text: "not delivered by the other server", Room: r.name, ReceiverPeerID: string(receiver),
+	}), b)
 }

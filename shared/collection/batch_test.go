@@ -103,3 +103,42 @@ func TestInfo(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 }
+
+// TestWriteOver: it holds only if the document is still what the caller has seen, deleted or not, or never was.
+func TestWriteOver(t *testing.T) {
+	disk := memlog.New(nil)
+	c := open(t, disk, nil)
+	over := func(w Write) (document.Dot, error) {
+		t.Helper()
+		w.Kind, w.ID = WriteOver, "a"
+		r := c.Write(t.Context(), []Write{w})[0]
+		return r.Document.Version, r.Err
+	}
+	first, err := over(Write{Body: todo("a", "Milk")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := over(Write{Body: todo("a", "again")}); !errors.Is(err, ErrChanged) {
+		t.Errorf("as if it never was: %v", err)
+	}
+	deleted, err := over(Write{Version: first, Body: todo("a", "kept"), Deleted: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, ok := c.Get("a"); ok {
+		t.Errorf("deleted, and there is %s", d.Body)
+	}
+	c = open(t, disk, nil)
+	c.View(func(v View) {
+		if e, _ := v.Get("a"); !e.Deleted || string(e.Body) != string(todo("a", "kept")) {
+			t.Errorf("the tombstone is %+v", e)
+		}
+	})
+	if _, err := over(Write{Version: first, Body: todo("a", "late")}); !errors.Is(err, ErrChanged) {
+		t.Errorf("over a version that was replaced: %v", err)
+	}
+	if _, err := over(Write{Version: deleted, Body: todo("a", "back")}); err != nil {
+		t.Error(err)
+	}
+	mustContent(t, c, map[string]string{"a": string(todo("a", "back"))})
+}

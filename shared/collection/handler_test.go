@@ -226,6 +226,26 @@ func TestHandlerThatFails(t *testing.T) {
 	}
 }
 
+// TestMergesAreBounded: after so many merges without a user's write between them, the greater version is kept.
+func TestMergesAreBounded(t *testing.T) {
+	for merges, merged := range map[uint8]bool{document.MaxMerges - 1: true, document.MaxMerges: false} {
+		c := open(t, memlog.New(nil), &Options{Handler: FieldMerge{}})
+		if _, err := c.Insert(t.Context(), []byte(`{"id":"1","mine":1}`)); err != nil {
+			t.Fatal(err)
+		}
+		p := newPeer(7)
+		e := p.write("1", "x", nil, entryOf(c, "1").Time+1)
+		e.Merges = merges
+		got, err := c.Accept(t.Context(), p.frame(e))
+		if err != nil || len(got.Clashes) != 1 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if held := entryOf(c, "1"); (held.Dot != e.Dot) != merged || merged && held.Merges != merges+1 {
+			t.Errorf("after %d merges holds %+v", merges, held)
+		}
+	}
+}
+
 // slow is a handler that writes to the collection while it works: a write of the same document makes its answer useless.
 type slow struct {
 	FieldMerge

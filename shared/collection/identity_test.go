@@ -159,6 +159,26 @@ func TestCopyOfANewReplica(t *testing.T) {
 	}
 }
 
+// TestForkedIDIsGivenUp: nobody covers what is written under it.
+func TestForkedIDIsGivenUp(t *testing.T) {
+	c := open(t, memlog.New(nil), nil)
+	if _, err := c.Insert(t.Context(), todo("1", "x")); err != nil {
+		t.Fatal(err)
+	}
+	old := replicaOf(c)
+	known := &document.Knowledge{}
+	known.Fork(old)
+	if err := c.Recognise(t.Context(), known); !errors.Is(err, ErrIdentity) {
+		t.Fatal(err)
+	}
+	if replicaOf(c) == old || entryOf(c, "1").Dot.Replica == old {
+		t.Errorf("%v is %v still, and wrote %v", old, replicaOf(c), entryOf(c, "1").Dot)
+	}
+	if err := c.Recognise(t.Context(), known); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
 func entryOfView(v View, id string) *document.Entry {
 	e, _ := v.Get(id)
 	return e

@@ -122,6 +122,22 @@ func (m *migration) log(ctx context.Context, version uint32) error {
 	if err != nil {
 		return err
 	}
+	return m.drop(ctx, name)
+}
+
+// drop deletes a log, and those that belong to it, whose names go on with a slash.
+func (m *migration) drop(ctx context.Context, name string) error {
+	names, err := m.db.Names(ctx)
+	if err != nil {
+		return err
+	}
+	for _, other := range names {
+		if strings.HasPrefix(other, name+"/") {
+			if err := m.db.Drop(ctx, other); err != nil {
+				return err
+			}
+		}
+	}
 	return m.db.Drop(ctx, name)
 }
 

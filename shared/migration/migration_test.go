@@ -144,6 +144,16 @@ func known(c *collection.Collection) (k *document.Knowledge) {
 func TestRun(t *testing.T) {
 	disk := filled(t, 300)
 	db := openDisk(t, disk, nil)
+	beside, err := db.Log(t.Context(), LogName("todos", 0)+"/more")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := beside.Commit(t.Context(), 1, func([]store.Record) ([]store.Append, error) { return []store.Append{{Span: 1, Data: []byte{1}}}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := beside.Close(); err != nil {
+		t.Fatal(err)
+	}
 	to := openLog(t, db, 1)
 	count := 0
 	var told []Progress

@@ -81,6 +81,7 @@ func (s *signaler) Join(room string) error {
 	return s.client.JoinAs(room, roleOf(b))
 }
 
+// roleOf is the role in a room of which b replicates with the RxDB clients; nil for nobody.
 func roleOf(b *bridge) protocol.Role {
 	if b == nil {
 		return protocol.Role{}

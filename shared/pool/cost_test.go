@@ -185,8 +185,8 @@ func TestCostOfAllEditingOne(t *testing.T) {
 						}
 					}
 					t.Logf("%d replicas: %d copies, %d frames, last change after %v", n, m.copies, m.frames, time.Duration(last.Load()))
-					if m.frames > 64*n*n {
-						t.Errorf("%d frames", m.frames)
+					if m.copies > 4*n*n || m.frames > 16*n*n {
+						t.Errorf("%d copies, %d frames", m.copies, m.frames)
 					}
 				})
 			})

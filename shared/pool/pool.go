@@ -148,6 +148,8 @@ func (p *Pool) bridgeTo(ctx context.Context, mesh *Mesh) (err error) {
 		return errors.New("they cannot prove a room secret; use a mesh without one")
 	case mesh.signaler == nil:
 		return errors.New("the mesh has connections of another kind than WebRTC; use Connect")
+	case len(mesh.secret) > 0:
+		return errors.New("the mesh has a secret, which RxDB clients cannot prove; use one without, or a room of their own")
 	}
 	p.bridge, err = newBridge(ctx, p, mesh.signaler)
 	return err

@@ -215,7 +215,7 @@ func (snd *sender) done(id string) {
 // claim returns what may be claimed with a live frame that has all that is to be sent now.
 func (snd *sender) claim(v collection.View) protocol.Claim {
 	switch {
-	case !snd.on || !snd.walked || len(snd.urgent) > 0 || snd.s.cfg.Push.Modifier != nil:
+	case !snd.on || !snd.walked || snd.s.cfg.Push.Modifier != nil:
 		return protocol.ClaimNone
 	case len(snd.pending) == 0:
 		return protocol.ClaimAll

@@ -33,6 +33,8 @@ type script struct {
 type scriptOptions struct {
 	latency    time.Duration
 	reopened   bool // with Options.FreshID
+	before     func(c *collection.Collection)
+	known      *document.Knowledge // what the other side tells to know at first
 	pull, push *Direction
 	remote     protocol.Open // Pulls and Pushes count
 }
@@ -63,6 +65,12 @@ func newScript(t *testing.T, o scriptOptions) *script {
 		x.coll = open(&collection.Options{FreshID: true})
 	}
 	t.Cleanup(func() { x.coll.Close() })
+	if o.before != nil {
+		o.before(x.coll)
+	}
+	if o.known != nil {
+		x.known = o.known
+	}
 	own := &protocol.Open{Channel: 1, Collection: "todos", Pulls: o.pull != nil, Pushes: o.push != nil}
 	x.coll.View(func(v collection.View) { own.Replica, own.Known = v.Replica(), v.Known() })
 	x.self = own.Replica
@@ -633,4 +641,27 @@ func TestPeerThatNamesAnIDTwice(t *testing.T) {
 			t.Errorf("holds %v, want the later one of the two", e)
 		}
 	})
+}
+
+// TestForkTheOtherSideDoesNotKnowOf: what it says to know of that id may be another's write.
+func TestForkTheOtherSideDoesNotKnowOf(t *testing.T) {
+	o := full()
+	o.known = &document.Knowledge{}
+	o.known.AddUpTo(third, 1)
+	o.before = func(c *collection.Collection) {
+		seen := &document.Knowledge{}
+		seen.Fork(third)
+		e := document.Entry{ID: "1", Dot: document.Dot{Replica: third, Counter: 1}, Time: 1, Body: []byte(`{"id":"1"}`)}
+		if err := c.Recognise(t.Context(), seen); !errors.Is(err, collection.ErrIdentity) {
+			t.Fatal(err)
+		}
+		if _, err := c.Accept(t.Context(), &collection.Incoming{Entries: []document.Entry{e}, Seen: seen}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := newScript(t, o)
+	x.receive(Live, &protocol.Pull{Channel: 2, Known: x.known})
+	if c := x.changes(Bulk); c == nil || len(c.Entries) != 1 {
+		t.Errorf("sends %+v", c)
+	}
 }

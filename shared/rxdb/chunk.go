@@ -23,7 +23,11 @@ func split(message []byte, rng *rand.Rand) [][]byte {
 	if units <= chunkUnits {
 		return [][]byte{message}
 	}
-	id := randomToken(rng)
+	return chunks(message, units, randomToken(rng))
+}
+
+// chunks returns the chunks of a message with so many code units.
+func chunks(message []byte, units int, id string) [][]byte {
 	total := (units + chunkUnits - 1) / chunkUnits
 	texts := make([][]byte, 0, total)
 	c := cutter{rest: message}

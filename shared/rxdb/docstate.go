@@ -116,5 +116,3 @@ func canonical(body []byte) []byte {
 	}
 	return text
 }
-
-func rawOf(v gjson.Result) json.RawMessage { return json.RawMessage(v.Raw) }

@@ -1,6 +1,7 @@
 package rxdb
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -8,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -27,6 +27,8 @@ const (
 	maxEpochs = 64
 	// maxBases is how many bytes of bodies are kept for conflict handlers.
 	maxBases = 32 << 20
+	// maxBuried is how many bytes of bodies of deleted documents are remembered while the program runs.
+	maxBuried = 8 << 20
 )
 
 // MetaOptions adjusts a Meta. The zero value of a field is its default.
@@ -46,6 +48,7 @@ type Meta struct {
 	rand   io.Reader
 	epoch  epoch
 	turn   chan struct{} // holds one token; who took it may commit
+	asks   bool          // there is a conflict handler
 	unread func()        // ends the subscription to the collection
 	keep   chan struct{} // one token: there are bases to be stored
 	ctx    context.Context
@@ -58,6 +61,11 @@ type Meta struct {
 	size  int    // bytes of the records since the last compaction
 	kept  int    // bytes after it
 	fresh []base // to be stored
+
+	buried      map[string][]byte // by id: the bodies of documents whose tombstones have none
+	buriedBytes int
+
+	damaged bool // a record could not be read: all is to be forgotten, for what is left may be half the truth
 }
 
 // metaState is what the log tells.
@@ -68,13 +76,6 @@ type metaState struct {
 	order   []string          // keys of clients, the one met last at the end
 	bases   map[string][]base // by id
 	bytes   int               // of the bodies in bases
-}
-
-// base is the body of a state that some client is assumed to have, of a document that says something else here.
-type base struct {
-	id    string
-	state digest
-	body  []byte
 }
 
 // epoch is a stretch of the collection's log that one process saw come. A checkpoint names the epoch that it was made in: where the log was
@@ -124,11 +125,9 @@ func OpenMeta(ctx context.Context, log store.Log, coll *collection.Collection, o
 		return nil, errors.Join(fmt.Errorf("open what is known of RxDB clients: %w", err), log.Close())
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.unread = func() {}
-	if coll.Handler() != nil {
-		m.unread = coll.Subscribe(m.changed)
-		m.wg.Go(func() { m.keepBases(coll.Logger()) })
-	}
+	m.asks = coll.Handler() != nil
+	m.unread = coll.Subscribe(m.changed)
+	m.wg.Go(func() { m.keepBases(coll.Logger()) })
 	return m, nil
 }
 
@@ -154,7 +153,7 @@ func (m *Meta) load(ctx context.Context) error {
 	}
 }
 
-// apply takes in records. A damaged one makes everything be forgotten: clients then start from scratch.
+// apply takes in records.
 func (m *Meta) apply(records []store.Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -165,7 +164,7 @@ func (m *Meta) apply(records []store.Record) {
 		m.next = r.Next()
 		m.size += len(r.Data)
 		if len(r.Data) > 0 && m.state.apply(r.Data) != nil {
-			m.state.init()
+			m.damaged = true
 		}
 	}
 }
@@ -183,9 +182,10 @@ func (m *Meta) begin(ctx context.Context, tail store.Position, token string) err
 	}
 	err = m.commit(ctx, func(s *metaState) []byte {
 		b := newRecord()
-		if n := len(s.epochs); n > 0 && s.epochs[n-1].start > tail {
-			b = appendFull(b) // the collection's log is another one than before
+		if n := len(s.epochs); m.damaged || n > 0 && s.epochs[n-1].start > tail {
+			b = appendFull(b) // without what is known, or with the log of another collection, clients start from scratch
 			s = &metaState{}
+			m.damaged = false
 		}
 		if m.token = cmp.Or(token, s.token, made); m.token != s.token {
 			b = appendToken(b, m.token)
@@ -306,6 +306,15 @@ func (m *Meta) meet(ctx context.Context, key string) error {
 
 // note stores an update of a client.
 func (m *Meta) note(ctx context.Context, key string, u *update) error {
+	if down, up := m.marks(key); bytes.Equal(u.down, down) || u.up == up {
+		n := *u
+		if u = &n; bytes.Equal(u.down, down) {
+			u.down = nil
+		}
+		if u.up == up {
+			u.up = 0
+		}
+	}
 	if u.down == nil && u.up == 0 && len(u.assumed) == 0 {
 		return nil
 	}
@@ -336,101 +345,6 @@ func (m *Meta) assumed(key, id string) (digest, bool) {
 	}
 	d, ok := c.assumed[id]
 	return d, ok
-}
-
-// changed keeps the bodies that were replaced, of states that a client is assumed to have.
-func (m *Meta) changed(changes []collection.Change) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, c := range changes {
-		if c.Before == nil || c.Before.Deleted || !m.state.isAssumed(c.Before.ID, nil) {
-			continue
-		}
-		b := base{c.Before.ID, digestOf(contentOf(c.Before)), c.Before.Body}
-		if m.state.isAssumed(b.id, &b.state) && m.state.bytes+len(b.body) <= maxBases && m.state.keep(b) {
-			m.fresh = append(m.fresh, b)
-			signal(m.keep)
-		}
-	}
-}
-
-// keepBases stores what changed keeps.
-func (m *Meta) keepBases(log *slog.Logger) {
-	for {
-		select {
-		case <-m.keep:
-		case <-m.ctx.Done():
-		}
-		m.mu.Lock()
-		fresh := m.fresh
-		m.fresh = nil
-		m.mu.Unlock()
-		if len(fresh) > 0 {
-			err := m.commit(context.WithoutCancel(m.ctx), func(*metaState) []byte {
-				b := newRecord()
-				for _, f := range fresh {
-					b = appendBase(b, f)
-				}
-				return b
-			})
-			if err != nil { // conflict handlers will be told less
-				log.Warn("keep assumed master states of RxDB clients", "error", err)
-			}
-		}
-		if m.ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-// base returns the body of an assumed state, nil if it is not kept.
-func (m *Meta) base(id string, state digest) []byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, b := range m.state.bases[id] {
-		if b.state == state {
-			return b.body
-		}
-	}
-	return nil
-}
-
-// isAssumed reports whether some client is assumed to have a state of a document: that one, or any if it is nil.
-func (s *metaState) isAssumed(id string, state *digest) bool {
-	for _, c := range s.clients {
-		if d, ok := c.assumed[id]; ok && (state == nil || d == *state) {
-			return true
-		}
-	}
-	return false
-}
-
-// keep takes in a base. It returns false if it is there already.
-func (s *metaState) keep(b base) bool {
-	if slices.ContainsFunc(s.bases[b.id], func(o base) bool { return o.state == b.state }) {
-		return false
-	}
-	s.bases[b.id] = append(s.bases[b.id], b)
-	s.bytes += len(b.body)
-	return true
-}
-
-// drop forgets the bases of a document that no client is assumed to have any more.
-func (s *metaState) drop(id string) {
-	bases, ok := s.bases[id]
-	if !ok {
-		return
-	}
-	left := slices.DeleteFunc(slices.Clone(bases), func(b base) bool {
-		gone := !s.isAssumed(id, &b.state)
-		if gone {
-			s.bytes -= len(b.body)
-		}
-		return gone
-	})
-	if s.bases[id] = left; len(left) == 0 {
-		delete(s.bases, id)
-	}
 }
 
 // valid returns how far a position of an epoch can be trusted: 1 if nothing is known of it.

@@ -3,9 +3,7 @@ package rxdb
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"reflect"
 	"strings"
 	"testing"
@@ -121,6 +119,9 @@ func TestMasterAnswers(t *testing.T) {
 		r.put(`{"id":"b","title":"Bread"}`)
 		r.put(`{"id":"c","n":1.5}`)
 		r.remove("b")
+		r.reopen(masterToken, nil)
+		r.put(`{"id":"e","n":2}`)
+		r.remove("e")
 		s := play(r, nil)
 		s.request(methodToken)
 		s.say(`{"id":"1","method":"token","params":[]}`)
@@ -133,14 +134,14 @@ func TestMasterAnswers(t *testing.T) {
 			t.Fatalf("got %s\nwant %s…", m, want)
 		}
 		cp := gjson.Get(m, "result.checkpoint").Raw
-		s.say(`{"method":"masterChangesSince","params":[%s,2],"id":"3"}`, cp)
+		s.say(`{"method":"masterChangesSince","params":[%s,3],"id":"3"}`, cp)
 		m = s.next()
-		if got := gjson.Get(m, "result.documents").Raw; got != `[{"id":"b","_deleted":true}]` {
+		if got := gjson.Get(m, "result.documents").Raw; got != `[{"id":"b","_deleted":true},{"id":"e","n":2,"_deleted":true}]` {
 			t.Fatalf("got %s", m)
 		}
 		for _, foreign := range []string{`{"id":"elsewhere","lwt":3}`, `{"lwt":1.5}`, `{}`, `"x"`} {
 			s.say(`{"method":"masterChangesSince","params":[%s,20],"id":"4"}`, foreign)
-			if m := s.next(); gjson.Get(m, "result.documents.#").Int() != 3 {
+			if m := s.next(); gjson.Get(m, "result.documents.#").Int() != 4 {
 				t.Errorf("a checkpoint of another replica, %s, is answered with %s", foreign, m)
 			}
 		}
@@ -326,428 +327,49 @@ func TestCheckpointsSurviveRestarts(t *testing.T) {
 	})
 }
 
-func TestForkPulls(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newReplica(t, forkToken, nil)
-		defer func() { r.close() }()
-		small := func(c *Config) { c.Pull, c.Push = &Direction{BatchSize: 2}, &Direction{BatchSize: 2} }
-		s := play(r, small)
-		s.handshake()
-		s.reply(s.expect(`{"method":"masterChangesSince","params":[null,2]}`),
-			`{"documents":[{"id":"a","n":1,"_deleted":false},{"id":"b","_deleted":true}],"checkpoint":{"id":"b","lwt":2}}`)
-		s.reply(s.expect(`{"method":"masterChangesSince","params":[{"id":"b","lwt":2},2]}`),
-			`{"documents":[{"id":"c","n":3,"_deleted":false,"_rev":"1-a","_meta":{"lwt":3}}],"checkpoint":{"id":"c","lwt":3}}`)
-		s.quiet() // nothing of it is pushed
-		if r.get("a") != `{"id":"a","n":1}` || r.get("b") != "" || r.get("c") != `{"id":"c","n":3}` {
-			t.Errorf("held are %s %s %s", r.get("a"), r.get("b"), r.get("c"))
-		}
-
-		t.Log("events")
-		s.say(`{"id":"masterChangeStream$","result":{"documents":[{"id":"a","n":2,"_deleted":false}],"checkpoint":{"id":"a","lwt":4}}}`)
-		s.quiet()
-		if r.get("a") != `{"id":"a","n":2}` {
-			t.Errorf("held is %s", r.get("a"))
-		}
-		s.say(`{"id":"masterChangeStream$","result":"RESYNC"}`)
-		s.reply(s.expect(`{"method":"masterChangesSince","params":[{"id":"a","lwt":4},2]}`), `{"documents":[],"checkpoint":{"id":"a","lwt":4}}`)
-		s.quiet()
-
-		t.Log("the checkpoint survives a restart")
-		r.reopen(forkToken, nil)
-		s = play(r, small)
-		s.handshake()
-		s.reply(s.expect(`{"method":"masterChangesSince","params":[{"id":"a","lwt":4},2]}`), `{"documents":[],"checkpoint":null}`)
-		s.quiet()
-	})
-}
-
-func TestForkPushes(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newReplica(t, forkToken, nil)
-		defer func() { r.close() }()
-		empty := `{"documents":[],"checkpoint":null}`
-		r.put(`{"id":"a","n":1}`)
-		s := play(r, nil)
-		s.handshake()
-		s.reply(s.request(methodChangesSince), empty)
-		s.reply(s.expect(`{"method":"masterWrite","params":[[{"newDocumentState":{"id":"a","n":1,"_deleted":false}}]]}`), `[]`)
-		r.put(`{"id":"a","n":2}`)
-		s.reply(s.expect(`{"method":"masterWrite","params":[[{"assumedMasterState":{"id":"a","n":1,"_deleted":false},"newDocumentState":{"id":"a","n":2,"_deleted":false}}]]}`), `[]`)
-
-		t.Log("what the master tells of earlier states is not taken; it is asked instead")
-		s.say(`{"id":"masterChangeStream$","result":{"documents":[{"id":"a","n":1,"_deleted":false}],"checkpoint":{"id":"a","lwt":1}}}`)
-		s.reply(s.request(methodChangesSince), `{"documents":[{"id":"a","n":2,"_deleted":false}],"checkpoint":{"id":"a","lwt":2}}`)
-		s.quiet()
-		if r.get("a") != `{"id":"a","n":2}` {
-			t.Errorf("held is %s", r.get("a"))
-		}
-
-		t.Log("a change while away: the text of what the master has is not known any more, so it is asked for by a write that must fail")
-		r.reopen(forkToken, nil)
-		r.put(`{"id":"a","n":3}`)
-		s = play(r, nil)
-		s.handshake()
-		s.reply(s.request(methodChangesSince), empty)
-		s.reply(s.expect(`{"method":"masterWrite","params":[[{"newDocumentState":{"id":"a","n":3,"_deleted":false}}]]}`), `[{"id":"a","n":2,"_deleted":false,"_rev":"2-x"}]`)
-		s.reply(s.expect(`{"method":"masterWrite","params":[[{"assumedMasterState":{"id":"a","n":2,"_deleted":false},"newDocumentState":{"id":"a","n":3,"_deleted":false}}]]}`), `[]`)
-		if n := len(r.clashes()); n != 0 {
-			t.Errorf("%d conflicts", n)
-		}
-
-		t.Log("a delete keeps the fields that the master has")
-		r.remove("a")
-		s.reply(s.expect(`{"method":"masterWrite","params":[[{"assumedMasterState":{"id":"a","n":3,"_deleted":false},"newDocumentState":{"id":"a","n":3,"_deleted":true}}]]}`), `[]`)
-		s.quiet()
-	})
-}
-
-// merge is a conflict handler that adds up a field.
-type merge struct{}
-
-func (merge) Equal(_ context.Context, a, b collection.Content) (bool, error) {
-	return collection.EqualContent(a, b), nil
-}
-
-func (merge) Resolve(_ context.Context, c collection.Conflict) (collection.Content, error) {
-	n := gjson.GetBytes(c.Real.Body, "n").Int() + gjson.GetBytes(c.New.Body, "n").Int()
-	if c.Assumed != nil {
-		n -= gjson.GetBytes(c.Assumed.Body, "n").Int()
-	}
-	return collection.Content{Body: fmt.Appendf(nil, `{"id":%q,"n":%d}`, c.ID, n)}, nil
-}
-
-func TestForkConflicts(t *testing.T) {
-	for name, test := range map[string]struct {
-		handler collection.Handler
-		again   string
-		result  string
-	}{
-		"master wins": {nil, ``, `{"id":"a","n":10}`},
-		"merged":      {merge{}, `{"method":"masterWrite","params":[[{"assumedMasterState":{"id":"a","n":10,"_deleted":false},"newDocumentState":{"id":"a","n":11,"_deleted":false}}]]}`, `{"id":"a","n":11}`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newReplica(t, forkToken, &collection.Options{Handler: test.handler})
-				defer r.close()
-				s := play(r, nil)
-				s.handshake()
-				s.reply(s.request(methodChangesSince), `{"documents":[{"id":"a","n":1,"_deleted":false}],"checkpoint":{"lwt":1}}`)
-				synctest.Wait()
-				r.put(`{"id":"a","n":2}`)
-				m := s.expect(`{"method":"masterWrite","params":[[{"assumedMasterState":{"id":"a","n":1,"_deleted":false},"newDocumentState":{"id":"a","n":2,"_deleted":false}}]]}`)
-				s.reply(m, `[{"id":"a","n":10,"_deleted":false}]`)
-				if test.again != "" {
-					s.reply(s.expect(test.again), `[]`)
-				}
-				s.quiet()
-				if got := r.get("a"); got != test.result {
-					t.Errorf("held is %s, want %s", got, test.result)
-				}
-				if n := len(r.clashes()); n != 1 {
-					t.Errorf("%d conflicts were told of", n)
-				}
-			})
-		})
-	}
-}
-
-// TestForkConflictAfterRestart: the handler is given what both were made from, also when that was long ago.
-func TestForkConflictAfterRestart(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		opts := &collection.Options{Handler: merge{}}
-		r := newReplica(t, forkToken, opts)
-		defer func() { r.close() }()
-		s := play(r, nil)
-		s.handshake()
-		s.reply(s.request(methodChangesSince), `{"documents":[{"id":"a","n":1000,"_deleted":false}],"checkpoint":{"lwt":1}}`)
-		s.quiet()
-		r.reopen(forkToken, opts)
-		r.put(`{"id":"a","n":1005}`)
-		r.put(`{"id":"a","n":1010}`)
-		r.reopen(forkToken, opts)
-		s = play(r, nil)
-		s.handshake()
-		s.reply(s.request(methodChangesSince), `{"documents":[{"id":"a","n":1100,"_deleted":false}],"checkpoint":{"lwt":2}}`)
-		s.reply(s.expect(`{"method":"masterWrite","params":[[{"newDocumentState":{"id":"a","n":1010,"_deleted":false}}]]}`), `[{"id":"a","n":1100,"_deleted":false}]`)
-		s.reply(s.expect(`{"method":"masterWrite","params":[[{"assumedMasterState":{"id":"a","n":1100,"_deleted":false},"newDocumentState":{"id":"a","n":1110,"_deleted":false}}]]}`), `[]`)
-		s.quiet()
-		if n := len(r.meta.state.bases); n != 0 || r.meta.state.bytes != 0 {
-			t.Errorf("%d bases are kept, %d bytes", n, r.meta.state.bytes)
-		}
-	})
-}
-
-func TestTimeouts(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newReplica(t, forkToken, nil)
-		defer r.close()
-		s := play(r, nil)
-		s.handshake()
-		begin := time.Now()
-		first := s.request(methodChangesSince)
-		second := s.request(methodChangesSince)
-		if waited := time.Since(begin); waited != DefaultRequestTimeout+DefaultRetryTime {
-			t.Errorf("asked again after %v", waited)
-		}
-		s.reply(first, `{"documents":[{"id":"late","_deleted":false}],"checkpoint":null}`)
-		s.reply(second, `{"documents":[],"checkpoint":null}`)
-		s.quiet()
-		if errs := r.errors(); len(errs) != 1 || !errors.Is(errs[0], ErrTimeout) {
-			t.Errorf("told errors %v", errs)
-		}
-		if r.get("late") != "" {
-			t.Error("an answer that came too late was taken")
-		}
-
-		t.Log("the token is asked for once")
-		s = play(r, nil)
-		s.request(methodToken)
-		time.Sleep(DefaultRequestTimeout + time.Second)
-		if err := r.hangUp(); !errors.Is(err, ErrTimeout) {
-			t.Errorf("the session ended with %v", err)
-		}
-	})
-}
-
-func TestRemoteErrors(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newReplica(t, forkToken, nil)
-		defer r.close()
-		for _, id := range []string{"a", "b", "c", "d"} {
-			r.put(`{"id":"` + id + `"}`)
-		}
-		s := play(r, nil)
-		s.handshake()
-		s.reply(s.request(methodChangesSince), `{"documents":[],"checkpoint":null}`)
-		taken := map[string]bool{}
-		begin := time.Now()
-		for taken["c"] == false {
-			m := s.request(methodWrite)
-			ids := m.Get("params.0.#.newDocumentState.id").Raw
-			if strings.Contains(ids, `"c"`) && time.Since(begin) < DefaultRetryTime {
-				s.say(`{"id":%s,"result":null,"error":{"name":"RxError","message":"schema"}}`, m.Get("id").Raw)
-				continue
+// TestModifiers change what goes out and comes in; what they stop stays where it is.
+func TestModifiers(t *testing.T) {
+	set := func(name, value string) func(context.Context, collection.Document) (collection.Document, bool, error) {
+		return func(_ context.Context, d collection.Document) (collection.Document, bool, error) {
+			if d.Deleted {
+				return d, true, nil
 			}
-			for _, id := range m.Get("params.0.#.newDocumentState.id").Array() {
-				taken[id.Str] = true
-			}
-			s.reply(m, `[]`)
+			d.Body = []byte(strings.Replace(string(d.Body), `"`+name+`"`, `"`+value+`"`, 1))
+			return d, d.ID != "mine" && d.ID != "yours", nil
 		}
-		s.quiet()
-		if len(taken) != 4 {
-			t.Errorf("taken were %v", taken)
-		}
-		errs := r.errors()
-		if len(errs) != 1 || !errors.Is(errs[0], ErrRemote) || !errors.Is(errs[0], ErrDocument) || !strings.Contains(errs[0].Error(), `"c"`) {
-			t.Errorf("told errors %v", errs)
-		}
-		if waited := time.Since(begin); waited != DefaultRetryTime {
-			t.Errorf("tried again after %v", waited)
-		}
-	})
-}
-
-func TestRefusals(t *testing.T) {
-	for name, test := range map[string]struct {
-		change func(*Config)
-		token  string
-		want   error
-	}{
-		"not valid":  {func(c *Config) { c.Valid = func(context.Context) (bool, error) { return false, nil } }, `"peer"`, ErrRefused},
-		"own token":  {nil, `"` + masterToken + `"`, ErrSelf},
-		"no token":   {nil, `null`, ErrMessage},
-		"long token": {nil, `"` + strings.Repeat("x", maxIDText+1) + `"`, ErrMessage},
-	} {
+	}
+	for name, token := range map[string]string{"master": masterToken, "fork": forkToken} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				r := newReplica(t, masterToken, nil)
+				r := newReplica(t, token, nil)
 				defer r.close()
-				r.put(`{"id":"secret"}`)
-				s := play(r, test.change)
-				s.say(`{"method":"masterChangesSince","params":[null,20],"id":"1"}`)
-				s.say(`{"method":"token","params":[],"id":"2"}`)
-				if test.change == nil {
-					s.reply(s.request(methodToken), test.token)
+				r.put(`{"id":"a","inner":1}`)
+				r.put(`{"id":"mine","inner":1}`)
+				r.put(`{"id":"gone","inner":1}`)
+				r.remove("gone")
+				c := newClient17(t, "peer", &messages{limit: 1000})
+				c.put("b", map[string]any{"outer": 1.0})
+				c.put("yours", map[string]any{"outer": 1.0})
+				a, b := pipe()
+				r.session(a, func(cfg *Config) {
+					cfg.Push, cfg.Pull = &Direction{Modifier: set("inner", "outer")}, &Direction{Modifier: set("outer", "inner")}
+				})
+				defer c.connect(b).close()
+				settle()
+				r.put(`{"id":"b","inner":2}`)
+				settle()
+				c.put("a", map[string]any{"outer": 3.0})
+				settle()
+				if got := fmt.Sprint(r.live()); got != `map[a:{"id":"a","inner":3} b:{"id":"b","inner":2} mine:{"id":"mine","inner":1}]` {
+					t.Errorf("the replica has %s", got)
 				}
-				synctest.Wait()
-				if err := r.hangUp(); !errors.Is(err, test.want) {
-					t.Errorf("the session ended with %v, want %v", err, test.want)
+				if got := fmt.Sprint(c.live()); got != `map[a:{"id":"a","outer":3} b:{"id":"b","outer":2} yours:{"id":"yours","outer":1}]` {
+					t.Errorf("the client has %s", got)
 				}
-				for _, text := range s.conn.in.list {
-					if test.change != nil && strings.Contains(string(text), "secret") {
-						t.Errorf("a peer that is not valid is told %s", text)
-					}
+				if s := c.docs["gone"].state; len(s) != 2 {
+					t.Errorf("the tombstone has fields that the modifier has not seen: %v", s)
 				}
 			})
 		})
 	}
-}
-
-// TestDirections: a direction that is off stays off whatever the peer asks for.
-func TestDirections(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newReplica(t, masterToken, nil)
-		defer r.close()
-		r.put(`{"id":"a"}`)
-		s := play(r, func(c *Config) { c.Push, c.Pull = nil, nil })
-		s.handshake()
-		s.say(`{"method":"masterChangesSince","params":[null,20],"id":"1"}`)
-		s.expect(`{"id":"1","result":{"documents":[],"checkpoint":null}}`)
-		s.say(`{"method":"masterWrite","params":[[{"newDocumentState":{"id":"b","_deleted":false}}]],"id":"2"}`)
-		s.expect(`{"id":"2","result":null,"error":{"name":"Error","message":"this replica takes no writes"}}`)
-		if r.get("b") != "" {
-			t.Error("a write was taken")
-		}
-	})
-}
-
-// TestHostile: what a peer must not say ends the session, and nothing else.
-func TestHostile(t *testing.T) {
-	big := strings.Repeat("x", MaxText)
-	for name, test := range map[string]struct {
-		say  []string
-		want error
-	}{
-		"no JSON":                  {[]string{`hello`}, ErrMessage},
-		"no object":                {[]string{`[1]`}, ErrMessage},
-		"no id":                    {[]string{`{"result":1}`}, ErrMessage},
-		"id is a number":           {[]string{`{"id":1,"result":1}`}, ErrMessage},
-		"deeply nested":            {[]string{strings.Repeat(`{"a":`, 20_000) + `1` + strings.Repeat(`}`, 20_000)}, ErrMessage},
-		"text too long":            {[]string{`{"id":"` + big + `"}`}, ErrLimit},
-		"chunk without data":       {[]string{`{"chunk":{"id":"c","index":0,"total":2}}`}, ErrMessage},
-		"chunk is a text":          {[]string{`{"chunk":"c"}`}, ErrMessage},
-		"chunk index too big":      {[]string{`{"chunk":{"id":"c","index":2,"total":2,"data":"x"}}`}, ErrMessage},
-		"chunk index negative":     {[]string{`{"chunk":{"id":"c","index":-1,"total":2,"data":"x"}}`}, ErrMessage},
-		"chunk index no integer":   {[]string{`{"chunk":{"id":"c","index":0.5,"total":2,"data":"x"}}`}, ErrMessage},
-		"chunks change their mind": {[]string{`{"chunk":{"id":"c","index":0,"total":2,"data":"x"}}`, `{"chunk":{"id":"c","index":1,"total":3,"data":"x"}}`}, ErrMessage},
-		"chunks of no JSON":        {[]string{`{"chunk":{"id":"c","index":0,"total":1,"data":"x"}}`}, ErrMessage},
-		"rows are no array":        {[]string{`{"id":"1","method":"masterWrite","params":[{}]}`}, ErrMessage},
-		"row is a number":          {[]string{`{"id":"1","method":"masterWrite","params":[[1]]}`}, ErrMessage},
-		"batch size is a text":     {[]string{`{"id":"1","method":"masterChangesSince","params":[null,"x"]}`}, ErrMessage},
-		"batch size is 0":          {[]string{`{"id":"1","method":"masterChangesSince","params":[null,0]}`}, ErrMessage},
-		"params are missing":       {[]string{`{"id":"1","method":"masterWrite"}`}, ErrMessage},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newReplica(t, masterToken, nil)
-				defer r.close()
-				s := play(r, nil)
-				s.handshake()
-				for _, text := range test.say {
-					s.say("%s", text)
-				}
-				synctest.Wait()
-				if err := r.hangUp(); !errors.Is(err, test.want) {
-					t.Errorf("the session ended with %v, want %v", err, test.want)
-				}
-			})
-		})
-	}
-	for name, reply := range map[string]string{
-		"documents missing":    `{"checkpoint":null}`,
-		"result is a number":   `7`,
-		"document is a number": `{"documents":[7],"checkpoint":null}`,
-		"more than asked for":  `{"documents":[{"id":"1"},{"id":"2"},{"id":"3"}],"checkpoint":null}`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				r := newReplica(t, forkToken, nil)
-				defer r.close()
-				s := play(r, func(c *Config) { c.Pull = &Direction{BatchSize: 2} })
-				s.handshake()
-				s.reply(s.request(methodChangesSince), reply)
-				synctest.Wait()
-				if err := r.hangUp(); !errors.Is(err, ErrMessage) {
-					t.Errorf("the session ended with %v", err)
-				}
-			})
-		})
-	}
-}
-
-// TestRowsThatCannotBeStored: the peer is told, nothing is written, and the session goes on.
-func TestRowsThatCannotBeStored(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newReplica(t, masterToken, nil)
-		defer r.close()
-		s := play(r, nil)
-		s.handshake()
-		s.expect(`{"id":"masterChangeStream$","result":"RESYNC"}`)
-		for _, row := range []string{
-			`{"newDocumentState":{"_deleted":false}}`,
-			`{"newDocumentState":{"id":7,"_deleted":false}}`,
-			`{"newDocumentState":{"id":"` + strings.Repeat("k", 5000) + `","_deleted":false}}`,
-			`{"newDocumentState":{"id":"a","_attachments":{"x":{"digest":"d"}},"_deleted":false}}`,
-		} {
-			s.say(`{"method":"masterWrite","params":[[{"newDocumentState":{"id":"ok","_deleted":false}},%s]],"id":"1"}`, row)
-			if m := s.next(); !strings.Contains(gjson.Get(m, "error.message").Str, ErrDocument.Error()) {
-				t.Errorf("%.60s is answered with %s", row, m)
-			}
-		}
-		if r.coll.Count() != 0 {
-			t.Errorf("%d documents were written", r.coll.Count())
-		}
-	})
-}
-
-// TestTooLong: an event that is longer than is taken is made up for by asking, and an answer by asking for less.
-func TestTooLong(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newReplica(t, forkToken, nil)
-		defer r.close()
-		s := play(r, nil)
-		s.handshake()
-		m := s.request(methodChangesSince)
-		if n := m.Get("params.1").Int(); n != defaultBatch {
-			t.Errorf("asked for %d documents", n)
-		}
-		s.say(`{"chunk":{"id":"c","index":0,"total":100000,"data":"x"}}`)
-		m = s.request(methodChangesSince)
-		if n := m.Get("params.1").Int(); n != defaultBatch/4 {
-			t.Errorf("asked for %d documents", n)
-		}
-		s.say(`{"chunk":{"id":"c","index":1,"total":100000,"data":"x"}}`)
-		s.reply(m, `{"documents":[],"checkpoint":null}`)
-		s.reply(s.request(methodChangesSince), `{"documents":[],"checkpoint":null}`) // it may have been an event
-		s.quiet()
-		s.say(`{"chunk":{"id":"d","index":0,"total":100000,"data":"x"}}`)
-		s.reply(s.request(methodChangesSince), `{"documents":[],"checkpoint":null}`)
-		s.quiet()
-	})
-}
-
-// TestFloodOfEvents: events that wait while a conflict handler takes its time are bounded.
-func TestFloodOfEvents(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newReplica(t, forkToken, nil)
-		defer r.close()
-		s := play(r, nil)
-		s.handshake()
-		m := s.request(methodChangesSince)
-		event := `{"id":"masterChangeStream$","result":{"documents":[{"id":"a","text":"` + strings.Repeat("x", 10_000) + `","_deleted":false}],"checkpoint":{"lwt":1}}}`
-		for range 2 * maxEventBytes / len(event) {
-			s.say("%s", event)
-		}
-		s.reply(m, `{"documents":[],"checkpoint":null}`)
-		s.reply(s.request(methodChangesSince), `{"documents":[{"id":"a","n":1,"_deleted":false}],"checkpoint":{"lwt":2}}`)
-		s.quiet()
-		if r.get("a") != `{"id":"a","n":1}` {
-			t.Errorf("held is %.50s", r.get("a"))
-		}
-	})
-}
-
-func TestPeerGone(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newReplica(t, forkToken, nil)
-		defer r.close()
-		s := play(r, nil)
-		s.handshake()
-		s.request(methodChangesSince)
-		s.conn.Close()
-		synctest.Wait()
-		if err := r.hangUp(); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("the session ended with %v", err)
-		}
-	})
 }

@@ -31,8 +31,6 @@ type Options struct {
 	// Fallbacks are the URLs of further servers of the same cluster. Each attempt to connect goes to another server than the one
 	// before, in the order of New's url and then these. Default: none.
 	Fallbacks []string
-	// Role is what this peer offers to the rooms that it joins; JoinAs gives another for one. Default: nothing.
-	Role protocol.Role
 	// Token returns the token for a room: each time that the client joins it, and again before the token that it gave
 	// ends, so that the client stays. An error is told as Refused, and Token is asked again a little later. It may block.
 	// Default: no tokens.
@@ -53,9 +51,6 @@ func (o *Options) withDefaults() Options {
 	}
 	if d.Dialect == "" {
 		d.Dialect = protocol.DialectShoal
-	}
-	if d.Dialect == protocol.DialectRxDB {
-		d.Role = protocol.Role{} // it has no words for them
 	}
 	if d.PingInterval <= 0 {
 		d.PingInterval = protocol.ShoalPingInterval
@@ -142,7 +137,6 @@ func (c *Client) join(room string, role *protocol.Role) error {
 			return fmt.Errorf("join room %q: %w", room, ErrOneRoom)
 		}
 		r = newRoom(room)
-		r.role = c.opts.Role
 		c.rooms[room] = r
 		delete(c.left, room)
 	}

@@ -10,12 +10,8 @@ import (
 	"github.com/shoaldb/shoal/shared/protocol"
 )
 
-const (
-	// writeWait bounds the writing of one message.
-	writeWait = 10 * time.Second
-	// closeWait is how long a link waits for its socket to end.
-	closeWait = 2 * time.Second
-)
+// closeWait is how long a link waits for its socket to end.
+const closeWait = 2 * time.Second
 
 // socket is a WebSocket; a fake one in tests. read, write and probe each have one caller at a time.
 type socket interface {

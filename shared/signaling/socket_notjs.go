@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/shoaldb/shoal/shared/protocol"
 )
+
+// writeWait bounds the writing of one message.
+const writeWait = 10 * time.Second
 
 // websocketDialer dials real sockets.
 func websocketDialer(url string, dialect protocol.Dialect) dialer {

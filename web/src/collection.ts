@@ -1,5 +1,6 @@
 import { BulkRemoval, BulkWrite, inBulk, type BulkResult } from './bulk.js';
 import { versionOf, type Document } from './document.js';
+import type { MigrationStrategies } from './migration.js';
 import { Observable } from './observable.js';
 import {
 	countQuery, findByIdsQuery, findFirstQuery, findOneQuery, findQuery, type DocumentQuery, type MangoQuery, type Query, type SingleQuery,
@@ -60,8 +61,14 @@ export interface ConflictHandler<T> {
 /** What `addCollections` makes a collection of. */
 export interface CollectionCreator<S extends CollectionSchema = CollectionSchema, T = DocumentOf<S>> {
 	schema: S;
-	/** Default: the last write wins. */
-	conflictHandler?: ConflictHandler<T>;
+	/** Needed for each version of the schema from 1 on. Documents of older versions are migrated before the collection is there. */
+	migrationStrategies?: MigrationStrategies;
+	/**
+	 * What becomes of two versions of a document of which neither writer knew the other's. `last-write-wins`, the default, keeps the later
+	 * one. `merge-fields` takes of each top-level field the one that was changed since the common version, of those that both
+	 * changed the later one; where one side removed the document the later version wins as a whole.
+	 */
+	conflictHandler?: 'last-write-wins' | 'merge-fields' | ConflictHandler<T>;
 }
 
 /** A collection of documents. Writes are stored when their promise is fulfilled, and reach the other replicas in the background. */

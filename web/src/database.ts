@@ -2,6 +2,8 @@ import { CollectionObject, type Collection, type CollectionCreator, type Conflic
 import { isReserved } from './document.js';
 import { Drafts } from './drafts.js';
 import { ShoalError } from './errors.js';
+import { checkStrategies, migrate, Migrations, type MigrationState, type MigrationStrategies } from './migration.js';
+import type { Value } from './observable.js';
 import { checkOptions, PoolObject, toWire, withDeleted, type ReplicationOptions, type ReplicationPool } from './pool.js';
 import { Records } from './records.js';
 import { finalFields, keyOf, type CollectionSchema, type DocumentOf } from './schema.js';
@@ -45,6 +47,8 @@ export interface DatabaseBase<C = Collections> {
 	readonly closed: boolean;
 	/** Opens collections, which are made if need be. */
 	addCollections<const N extends { readonly [name: string]: CollectionCreator<CollectionSchema, any> }>(creators: N): Promise<CollectionsOf<N>>;
+	/** The migrations by name of the collection: those that ran, and run, while collections were added. */
+	readonly migrations$: Value<ReadonlyMap<string, MigrationState>>;
 	/** Ends all replications and releases what the database holds. The documents stay. */
 	close(): Promise<void>;
 	/** Closes the database and deletes its documents, on this device and in all tabs. */
@@ -88,6 +92,7 @@ class DatabaseObject implements DatabaseBase {
 	readonly #validator: Validator | undefined;
 	readonly #leadership: Leadership | undefined;
 	readonly #records = new Set<Records<any>>();
+	readonly #migrations = new Migrations();
 	readonly #pools = new Set<PoolObject<any>>();
 	#closing: Promise<void> | undefined;
 
@@ -97,6 +102,10 @@ class DatabaseObject implements DatabaseBase {
 		this.#validator = validator;
 		this.name = name;
 		this.#leadership = memory ? undefined : new Leadership(`shoal/${name}`);
+	}
+
+	get migrations$(): Value<ReadonlyMap<string, MigrationState>> {
+		return this.#migrations.states;
 	}
 
 	get closed(): boolean {
@@ -113,11 +122,9 @@ class DatabaseObject implements DatabaseBase {
 		return Object.fromEntries(added) as CollectionsOf<N>;
 	}
 
-	async #add(name: string, { schema, conflictHandler }: CollectionCreator<CollectionSchema, any>): Promise<Collection<any>> {
+	async #add(name: string, { schema, conflictHandler, migrationStrategies = {} }: CollectionCreator<CollectionSchema, any>): Promise<Collection<any>> {
 		const drafts = new Drafts(schema, this.#validator);
-		const number = await this.#core.call<number>('addCollection', this.#number, JSON.stringify({
-			name, schema, final: finalFields(schema), handler: !!conflictHandler,
-		}));
+		const number = await this.#open(name, schema, drafts, migrationStrategies, typeof conflictHandler === 'object' ? 'ask' : conflictHandler);
 		const collection = new CollectionObject<any>(name, schema);
 		const records = new Records<any>(this.#core, number, collection, schema, drafts);
 		collection.begin(records);
@@ -132,6 +139,26 @@ class DatabaseObject implements DatabaseBase {
 			Object.defineProperty(this, name, { value: collection, enumerable: true });
 		}
 		return collection;
+	}
+
+	/** Opens a collection in the core, which may have something to migrate first. */
+	async #open(name: string, schema: CollectionSchema, drafts: Drafts, strategies: MigrationStrategies, handler: string | undefined): Promise<number> {
+		const migration = this.#core.own({
+			event: (_, text) => this.#migrations.running(name, text),
+			request: (_, text) => migrate(text, schema, strategies, drafts),
+		});
+		try {
+			const number = await this.#core.call<number>('addCollection', this.#number, JSON.stringify({
+				name, schema, final: finalFields(schema), handler, migration,
+			}));
+			this.#migrations.ended(name);
+			return number;
+		} catch (error) {
+			this.#migrations.ended(name, error as Error);
+			throw error;
+		} finally {
+			this.#core.forget(migration);
+		}
 	}
 
 	async replicate<T>(options: ReplicationOptions<T>, records: Records<T>): Promise<ReplicationPool<T>> {
@@ -173,6 +200,7 @@ class DatabaseObject implements DatabaseBase {
 				records.close();
 				this.#core.forget(records.number);
 			}
+			this.#migrations.complete();
 		}
 	}
 }
@@ -181,7 +209,7 @@ function checkCreator(name: string, creator: CollectionCreator<CollectionSchema,
 	if (!/^[a-zA-Z][\w$-]{0,99}$/.test(name)) {
 		throw new TypeError(`collection name ${JSON.stringify(name)} must be of letters, digits, _, $ and -, begin with a letter and have at most 100`);
 	}
-	const { schema, conflictHandler } = creator ?? {};
+	const { schema, conflictHandler, migrationStrategies } = creator ?? {};
 	if (typeof schema !== 'object' || schema === null) {
 		throw new TypeError(`${name}.schema must be a schema`);
 	}
@@ -189,12 +217,14 @@ function checkCreator(name: string, creator: CollectionCreator<CollectionSchema,
 		throw new TypeError(`${name}.schema.version must be a whole number, 0 for the first`);
 	}
 	checkPrimaryKey(name, schema);
+	checkStrategies(name, schema, migrationStrategies);
 	const reserved = Object.keys(schema.properties).find(isReserved);
 	if (reserved !== undefined) {
 		throw new TypeError(`${name}.schema.properties: documents have something else under the name ${reserved}`);
 	}
-	if (conflictHandler !== undefined && (typeof conflictHandler?.isEqual !== 'function' || typeof conflictHandler.resolve !== 'function')) {
-		throw new TypeError(`${name}.conflictHandler must be an object with the functions isEqual and resolve`);
+	const builtIn = conflictHandler === undefined || conflictHandler === 'last-write-wins' || conflictHandler === 'merge-fields';
+	if (!builtIn && (typeof conflictHandler?.isEqual !== 'function' || typeof conflictHandler.resolve !== 'function')) {
+		throw new TypeError(`${name}.conflictHandler must be an object with the functions isEqual and resolve, 'last-write-wins' or 'merge-fields'`);
 	}
 }
 

@@ -8,6 +8,7 @@ import type { ValidationProblem } from './validator.js';
  * - `not-found`: there is no such document, or it was removed
  * - `changed`: the document changed while it was being modified, again and again
  * - `invalid`: the document cannot be stored as it is
+ * - `schema`: the documents were migrated to a later version of the schema, by a newer version of the application; reload the page
  * - `unsupported`: this version, or this browser, cannot do what was asked
  *
  * Of storage:
@@ -19,15 +20,15 @@ import type { ValidationProblem } from './validator.js';
  * Of replication; these come on a pool's `error$`, which goes on and tries again by itself:
  * - `signaling`: the signaling server refused something
  * - `unauthorized`, `room-full`, `topic`: it let nobody into the topic
- * - `timeout`: no connection in time; where that stays, a TURN server is needed
+ * - `timeout`: no connection in time; where that stays, a TURN server is needed. Or an RxDB client did not answer in time
  * - `relay`: no connection through the signaling server either: it, or the peer, does not want that
  * - `peer-gone`: a peer stopped answering
  * - `replaced`: a peer came back on another connection
  * - `too-many-peers`: one side has as many connections as it wants
- * - `schema`, `version`: the peer has another schema, or speaks another version of the protocol
+ * - `schema`, `version`: the peer has another schema or another version of it, or speaks another version of the protocol
  * - `secret`: the peer has another `secret`, or none, or somebody sits in the middle of the connection; it is left alone for a minute and more
  * - `refused`: `isPeerValid` said no, there or here
- * - `limit`, `peer`: the peer broke a limit or the protocol
+ * - `limit`, `peer`: the peer broke a limit or the protocol, or an RxDB client did not take a document, or sent one that cannot be taken
  * - `clock-skew`: a clock is minutes ahead, there or here
  * - `identity`: the storage is a copy of another replica's; it has a new id now
  * - `network`: a custom connection handler reported an error

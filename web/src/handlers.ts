@@ -4,6 +4,8 @@ import type { Collection } from './collection.js';
 export interface ConnectionHandlerOptions {
 	/** `ws://…` or `wss://…`; Shoal's server takes `/signal`, and `/` for clients that know only a host. */
 	signalingServerUrl: string;
+	/** Further servers that serve the same rooms, as the nodes of a cluster do: each attempt to connect goes to the next. */
+	fallbackServerUrls?: readonly string[];
 	/** The RTCConfiguration of the connections: `iceServers` and `iceTransportPolicy` of it are used. */
 	config?: { iceServers?: RTCIceServer[]; iceTransportPolicy?: RTCIceTransportPolicy };
 	/**
@@ -52,6 +54,7 @@ export type ConnectionHandlerCreator<Peer = any> = (options: { topic: string; co
 /** @internal How the core finds peers. */
 export interface Signaling {
 	readonly url: string;
+	readonly fallbacks: readonly string[];
 	readonly iceServers: readonly RTCIceServer[];
 	readonly relayOnly: boolean;
 	readonly noRelay: boolean;
@@ -88,7 +91,13 @@ export function getConnectionHandlerWebRTC(urlOrOptions: string | ConnectionHand
 	if (typeof relay !== 'boolean') {
 		throw new TypeError('relay must be true or false');
 	}
-	const signaling = { url: webSocketURL(options.signalingServerUrl), iceServers, relayOnly: iceTransportPolicy === 'relay', noRelay: !relay, token };
+	const { fallbackServerUrls = [] } = options;
+	if (!Array.isArray(fallbackServerUrls)) {
+		throw new TypeError('fallbackServerUrls must be an array');
+	}
+	const url = webSocketURL(options.signalingServerUrl, 'signalingServerUrl');
+	const fallbacks = fallbackServerUrls.map((text: unknown, i: number) => webSocketURL(text, `fallbackServerUrls[${i}]`));
+	const signaling = { url, fallbacks, iceServers, relayOnly: iceTransportPolicy === 'relay', noRelay: !relay, token };
 	const handler = {} as ConnectionHandler;
 	const creator: ConnectionHandlerCreator = () => handler;
 	built.set(creator, signaling);
@@ -99,15 +108,15 @@ export function getConnectionHandlerWebRTC(urlOrOptions: string | ConnectionHand
 /** The name that RxDB gave to what is {@link getConnectionHandlerWebRTC} here: it needs no simple-peer. */
 export const getConnectionHandlerSimplePeer = getConnectionHandlerWebRTC;
 
-function webSocketURL(text: unknown): string {
+function webSocketURL(text: unknown, name: string): string {
 	let url: URL;
 	try {
 		url = new URL(text as string);
 	} catch {
-		throw new TypeError(`signalingServerUrl must be an address like wss://example.com, got ${String(text)}`);
+		throw new TypeError(`${name} must be an address like wss://example.com, got ${String(text)}`);
 	}
 	if (url.protocol !== 'ws:' && url.protocol !== 'wss:') {
-		throw new TypeError(`signalingServerUrl must begin with ws:// or wss://, got ${String(text)}`);
+		throw new TypeError(`${name} must begin with ws:// or wss://, got ${String(text)}`);
 	}
 	return url.href;
 }

@@ -7,6 +7,7 @@ export { ShoalError } from './errors.js';
 export type { ErrorCode, ErrorDetails } from './errors.js';
 export { getConnectionHandlerSimplePeer, getConnectionHandlerWebRTC } from './handlers.js';
 export type { ConnectionHandler, ConnectionHandlerCreator, ConnectionHandlerOptions, Subscribable } from './handlers.js';
+export type { MigrationState, MigrationStrategies, MigrationStrategy } from './migration.js';
 export type { Observable, Observer, Subscription, Value } from './observable.js';
 export type { ConflictEvent, DirectionOptions, PeerInfo, PeerPath, PeerProgress, PeerState, PeerStats, ReplicationOptions, ReplicationPool, RxDBOptions, SignalingState, SyncProgress } from './pool.js';
 export type {

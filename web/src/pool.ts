@@ -147,6 +147,7 @@ export interface ReplicationPool<T = any> {
 	readonly collection: Collection<T>;
 	/** What went wrong. The pool goes on and tries again by itself. */
 	readonly error$: Observable<ShoalError>;
+	/** Each conflict that came up here, when it has been resolved. A standby tab hears nothing of them. */
 	readonly conflict$: Observable<ConflictEvent<T>>;
 	/** The peers by id. Changes come at most ten times a second. */
 	readonly peerStates$: Value<ReadonlyMap<string, PeerState>>;

@@ -81,13 +81,125 @@ test('a conflict is resolved by the handler, everywhere alike, and told', async 
 	const conflicts = [];
 	poolA.conflict$.subscribe((conflict) => conflicts.push(conflict));
 	const poolB = await replicate(t, network, b);
+	poolB.conflict$.subscribe((conflict) => conflicts.push(conflict));
 	await inSync(poolA, poolB);
 	assert.equal(await titles(a), '1 a+b');
 	assert.equal(await titles(b), '1 a+b');
 	assert.ok(contexts.length > 0);
-	for (const { documentId, result, local } of conflicts) {
-		assert.deepEqual([documentId, result.title, result._deleted, local._deleted], ['1', 'a+b', false, false]);
+	assert.ok(conflicts.length > 0);
+	for (const { documentId, peer, result, local, remote } of conflicts) {
+		assert.deepEqual([documentId, typeof peer, result.title, result._deleted, local._deleted, remote._deleted], ['1', 'string', 'a+b', false, false, false]);
+		assert.notEqual(local.title, remote.title);
 	}
+});
+
+test('the handler is given the common version, and an edit beside a removal', async (t) => {
+	const network = new Network();
+	const asked = [];
+	const conflictHandler = {
+		isEqual: (a, b) => a.title === b.title && a._deleted === b._deleted,
+		resolve: (conflict) => {
+			asked.push(conflict);
+			return conflict.realMasterState._deleted ? conflict.newDocumentState : conflict.realMasterState; // edits beat removals
+		},
+	};
+	const { todos: a } = await open(t, { todos: { schema, conflictHandler } });
+	const { todos: b } = await open(t, { todos: { schema, conflictHandler } });
+	await a.insert({ id: '1', title: 'common' });
+	const poolA = await replicate(t, network, a);
+	const poolB = await replicate(t, network, b);
+	await inSync(poolA, poolB);
+	let release;
+	network.gate = new Promise((resolve) => (release = resolve));
+	await (await a.findOne('1').exec()).patch({ title: 'edited' });
+	await (await b.findOne('1').exec()).remove();
+	network.gate = undefined;
+	release();
+	await first(b.findOne('1').$, (document) => document?.title === 'edited');
+	await inSync(poolA, poolB);
+	assert.deepEqual([await titles(a), await titles(b)], ['1 edited', '1 edited']);
+	assert.ok(asked.length > 0);
+	for (const { assumedMasterState, realMasterState, newDocumentState } of asked) {
+		assert.equal(assumedMasterState?.title, 'common');
+		assert.equal(realMasterState._deleted !== newDocumentState._deleted, true);
+	}
+});
+
+test('the last write wins unless something else is said, and what was lost is told', async (t) => {
+	const network = new Network();
+	const { todos: a } = await open(t);
+	const { todos: b } = await open(t);
+	await a.insert({ id: '1', title: 'early' });
+	await new Promise((resolve) => setTimeout(resolve, 5));
+	await b.insert({ id: '1', title: 'late' });
+	const pools = [await replicate(t, network, a)];
+	const conflicts = [];
+	pools[0].conflict$.subscribe(({ local, remote, result }) => conflicts.push([local.title, remote.title, result.title]));
+	pools.push(await replicate(t, network, b));
+	pools[1].conflict$.subscribe(({ local, remote, result }) => conflicts.push([local.title, remote.title, result.title]));
+	await inSync(...pools);
+	assert.deepEqual([await titles(a), await titles(b)], ['1 late', '1 late']);
+	assert.ok(conflicts.length > 0);
+	for (const [local, remote, result] of conflicts) {
+		assert.deepEqual([[local, remote].sort(), result], [['early', 'late'], 'late']);
+	}
+});
+
+test('fields are merged where the collection says so', async (t) => {
+	const network = new Network();
+	const creators = { todos: { schema, conflictHandler: 'merge-fields' } };
+	const { todos: a } = await open(t, creators);
+	const { todos: b } = await open(t, creators);
+	await a.insert({ id: '1', title: 'common', done: false });
+	const pools = [await replicate(t, network, a), await replicate(t, network, b)];
+	await inSync(...pools);
+	let release;
+	network.gate = new Promise((resolve) => (release = resolve));
+	await (await a.findOne('1').exec()).patch({ title: 'edited' });
+	await (await b.findOne('1').exec()).patch({ done: true });
+	network.gate = undefined;
+	release();
+	for (const todos of [a, b]) {
+		await first(todos.findOne('1').$, ({ title, done }) => title === 'edited' && done === true);
+	}
+});
+
+test('awaitReplicated waits for as many peers, and each peer\'s backlog shows', async (t) => {
+	const network = new Network();
+	const { todos: a } = await open(t);
+	const pool = await replicate(t, network, a);
+	const others = [];
+	const join = async () => {
+		const { todos } = await open(t);
+		others.push(todos);
+		await replicate(t, network, todos);
+	};
+	await join();
+	await join();
+	const document = await a.insert({ id: '1', title: 'a' });
+	await pool.awaitReplicated(document, { peers: 2 });
+	assert.deepEqual(await Promise.all(others.map((todos) => todos.count().exec())), [1, 1]);
+	let third = false;
+	const three = pool.awaitReplicated(document, { peers: 3 }).then(() => (third = true));
+	await pool.awaitReplicated(document);
+	await pool.awaitInSync();
+	assert.equal(third, false);
+	await join();
+	await three;
+	assert.equal(await others[2].count().exec(), 1);
+
+	await pool.awaitInSync();
+	let release;
+	network.gate = new Promise((resolve) => (release = resolve));
+	await a.bulkInsert(['2', '3', '4'].map((id) => ({ id, title: id })));
+	const states = await first(pool.peerStates$, (peers) => peers.size === 3 && [...peers.values()].every(({ progress }) => progress.backlog === 3));
+	assert.ok([...states.values()].every(({ progress, replicaId }) => !progress.inSync && /^[0-9a-f]{32}$/.test(replicaId)));
+	assert.equal(pool.progress.backlog, 3);
+	network.gate = undefined;
+	release();
+	await first(pool.peerStates$, (peers) => [...peers.values()].every(({ progress }) => progress.backlog === 0));
+	await assert.rejects(pool.awaitReplicated(document, { peers: -1 }), TypeError);
+	await assert.rejects(pool.awaitReplicated({}), TypeError);
 });
 
 test('a conflict handler that fails is an error on the pool', async (t) => {
@@ -205,7 +317,9 @@ test('bad options are TypeErrors', async (t) => {
 	for (const url of [undefined, '', 'example.com', 'https://example.com']) {
 		assert.throws(() => getConnectionHandlerWebRTC(url), TypeError);
 		assert.throws(() => getConnectionHandlerWebRTC({ signalingServerUrl: url }), TypeError);
+		assert.throws(() => getConnectionHandlerWebRTC({ signalingServerUrl: 'ws://localhost', fallbackServerUrls: [url] }), /fallbackServerUrls\[0\]/);
 	}
+	assert.throws(() => getConnectionHandlerWebRTC({ signalingServerUrl: 'ws://localhost', fallbackServerUrls: 'ws://localhost' }), TypeError);
 	assert.throws(() => getConnectionHandlerWebRTC({ signalingServerUrl: 'ws://localhost', config: { iceServers: {} } }), TypeError);
 	assert.equal(getConnectionHandlerSimplePeer, getConnectionHandlerWebRTC);
 	assert.equal(replicateWebRTC, replicateP2P);

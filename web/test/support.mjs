@@ -57,6 +57,8 @@ export class Network {
 	#last = 0;
 	/** Called with each message; what it returns is delivered in its place, unless it is undefined. */
 	filter = (message) => message;
+	/** What messages wait for. */
+	gate = undefined;
 
 	creator = ({ topic }) => {
 		const handler = {
@@ -65,6 +67,7 @@ export class Network {
 			send: async (peer, message) => {
 				const copy = this.filter(message.slice());
 				await new Promise((resolve) => setImmediate(resolve));
+				await this.gate;
 				if (copy) {
 					this.handlers.get(peer)?.message$.next({ peer: handler.id, message: copy });
 				}

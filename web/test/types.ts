@@ -53,6 +53,16 @@ async function inferred(): Promise<void> {
 		notes: { schema: { version: 0, primaryKey: 'key', type: 'object', properties: { key: { type: 'string' }, text: { type: 'string' } }, required: ['text'] } },
 		loose: { schema: widened() },
 	});
+	await db.addCollections({
+		later: { schema: { version: 1, primaryKey: 'id', type: 'object', properties: { id: { type: 'string' } } }, conflictHandler: 'merge-fields', migrationStrategies: { 1: async (d) => d } },
+		// @ts-expect-error there is no such handler
+		other: { schema: { version: 0, primaryKey: 'id', type: 'object', properties: { id: { type: 'string' } } }, conflictHandler: 'mine' },
+	});
+	const { visits } = await db.addCollections({ visits: { schema: {
+		version: 0, type: 'object', primaryKey: { key: 'id', fields: ['user'], separator: '|' }, properties: { id: { type: 'string' }, user: { type: 'string' } }, required: ['user'] } } });
+	expect<Equal<typeof visits, Collection<{ id: string; user: string }>>>();
+	const percent: number | undefined = db.migrations$.value.get('later')?.percent;
+	void percent;
 	expect<Equal<typeof todos, Collection<Todo>>>();
 	expect<Equal<typeof notes, Collection<{ key: string; text: string }>>>();
 	expect<Equal<typeof loose, Collection<any>>>();
@@ -134,7 +144,7 @@ async function replicated(todos: Collection<Todo>): Promise<void> {
 	// @ts-expect-error the topic is missing
 	await replicateWebRTC({ collection: todos, connectionHandlerCreator: getConnectionHandlerWebRTC('wss://example.com') });
 	getConnectionHandlerWebRTC({
-		signalingServerUrl: 'wss://example.com', wrtc: {}, webSocketConstructor: class {},
+		signalingServerUrl: 'wss://example.com', fallbackServerUrls: ['wss://b.example.com'], wrtc: {}, webSocketConstructor: class {},
 		config: { iceServers: [{ urls: 'stun:stun.example.com' }], iceTransportPolicy: 'relay' },
 	});
 }

@@ -2,9 +2,12 @@ package rtc_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -132,4 +135,37 @@ func TestSimplePeerRefuses(t *testing.T) {
 		}
 		<-peers[1].Done()
 	})
+}
+
+// TestSimplePeerGolden answers an offer of simple-peer 9.11.1 in RxDB, and takes its candidate.
+func TestSimplePeerGolden(t *testing.T) {
+	if !native {
+		t.Skip("there are no files")
+	}
+	told := make(chan string, 100)
+	p, err := rtc.NewSimplePeer(&rtc.SimplePeerOptions{
+		LoopbackOnly: true, Tell: func(_ context.Context, signal []byte) { told <- string(signal) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for _, name := range []string{"candidate", "offer"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "protocol", "testdata", "rxdb", "signal-"+name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m struct{ Data json.RawMessage }
+		if err := json.Unmarshal(text, &m); err != nil {
+			t.Fatal(err)
+		}
+		p.Signal(m.Data)
+	}
+	var answer struct{ Type, SDP string }
+	if err := json.Unmarshal([]byte(<-told), &answer); err != nil || answer.Type != "answer" || !strings.Contains(answer.SDP, "m=application ") {
+		t.Errorf("the answer is %+v, %v", answer, err)
+	}
+	if p.Err() != nil {
+		t.Error(p.Err())
+	}
 }
