@@ -73,7 +73,7 @@ func TestSeed(t *testing.T) {
 		const { todos } = await db.addCollections({ todos: { schema, conflictHandler } });
 		await todos.upsert({ id: 't1', title: 'Milk', done: false });
 		const rendered = [];
-		todos.find().$.subscribe((docs) => rendered.push(docs.map((d) => d.title)));
+		todos.find({ selector: { done: false }, sort: [{ title: 'asc' }] }).$.subscribe((docs) => rendered.push(docs.map((d) => d.title)));
 		const pool = await replicateP2P({
 			collection: todos,
 			topic: 'my-users-pool',
