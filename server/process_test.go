@@ -127,6 +127,15 @@ func TestKilledNode(t *testing.T) {
 	}
 	send(a, b, bID)
 	send(b, a, aID)
+	metrics := "http" + strings.TrimSuffix(strings.TrimPrefix(urlTwo, "ws"), "/signal")
+	for name, want := range map[string]float64{
+		"shoal_cluster_connected": 1, "shoal_cluster_nodes": 1, "shoal_cluster_members": 1, "shoal_cluster_sent_total": 1,
+		"shoal_cluster_received_total": 1, "shoal_cluster_lost_total": 0, "shoal_room_members": 2, "shoal_peers": 1,
+	} {
+		if got := figure(t, metrics, name); got != want {
+			t.Errorf("%s is %g, want %g", name, got, want)
+		}
+	}
 	if err := one.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 // The events that a core tells.
 const (
 	eventFatal     = "fatal"     // text says why; nothing works any more
+	eventDamaged   = "damaged"   // of a database; text says what could not be read, and was left out
 	eventChanges   = "changes"   // of a collection; see feed
 	eventRows      = "rows"      // of a find or a live query: a part of its result; a reading
 	eventEdits     = "edits"     // of a live query: what has changed of its result; see edits

@@ -199,6 +199,7 @@ func (o *coll) open(ctx context.Context, opts *collectionOptions, schema *schema
 		return err
 	}
 	copts := &collection.Options{PrimaryKey: o.key, SchemaVersion: schema.Version, SchemaHash: schema.Hash, Final: opts.Final}
+	copts.OnDamage = func(e *collection.DamageError) { o.db.core.tell(eventDamaged, o.db.number, e.Error()) }
 	switch opts.Handler {
 	case "ask":
 		copts.Handler = conflictHandler{o}

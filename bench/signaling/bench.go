@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -19,7 +20,7 @@ type bench struct {
 	pin      bool
 }
 
-// all runs the scenarios and prints a line for each figure.
+// all runs the scenarios and prints a line for each figure. One that fails, as it does where a server does not keep up, leaves the others.
 func (b *bench) all(ctx context.Context, only string) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer table.Flush()
@@ -31,20 +32,25 @@ func (b *bench) all(ctx context.Context, only string) error {
 		header = append(header, "times better")
 	}
 	fmt.Fprintln(table, strings.Join(header, "\t"))
+	var errs []error
 	for _, s := range scenarios() {
 		if only != "" && !slices.Contains(strings.Split(only, ","), s.name) {
 			continue
 		}
 		results, err := b.scenario(ctx, s)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
+			continue
 		}
 		for i, f := range s.figures {
 			fmt.Fprintln(table, strings.Join(b.row(f, i, results), "\t"))
 		}
 		table.Flush()
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // scenario returns, for each side, the figures of each run. The sides take turns, each run with a fresh server.

@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) { leakcheck.Main(m) }
 
 // patience bounds waits. What takes so long does not come.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 const topic = "my-users-pool"
 

@@ -15,12 +15,13 @@ func layers() []layer {
 	values := []string{"shared/document", "shared/block", "shared/protocol", "shared/query"}
 	data := append([]string{"shared/store", "shared/collection"}, values...)
 	network := []string{"shared/replication", "shared/rxdb", "shared/transport", "shared/signaling"}
-	core := append(append([]string{"shared/pool", "shared/finder", "shared/migration", "shared/cpace", "internal/gate"}, network...), data...)
+	core := append(append([]string{"shared/pool", "shared/finder", "shared/migration", "shared/cpace", "shared/x25519", "internal/gate"}, network...), data...)
 	return []layer{
 		{"shared/document", nil, "it is values and pure functions, on which all else stands"},
 		{"shared/block", []string{"shared/document"}, "it packs entries and knows no more than them"},
 		{"shared/protocol", []string{"shared/document", "shared/block"}, "it is what crosses a wire, whoever sends it"},
-		{"shared/cpace", nil, "a proof knows nothing of what it is for"},
+		{"shared/cpace", []string{"shared/x25519"}, "a proof knows nothing of what it is for"},
+		{"shared/x25519", nil, "it is one function"},
 		{"shared/query", []string{"shared/document"}, "it reads JSON bytes, wherever they are stored"},
 		{"shared/migration", data, "it carries documents from one collection into another, whoever replicates them"},
 		{"shared/validate", nil, "it checks JSON bytes by a schema, wherever they are stored"},
@@ -30,7 +31,7 @@ func layers() []layer {
 		{"shared/migration", data, "documents are migrated the same whether or not anybody replicates"},
 		{"shared/replication", data, "a session knows neither connections nor pools; it has no I/O of its own"},
 		{"shared/rxdb", append([]string{"shared/replication"}, data...), "it sits beside package replication and knows neither connections nor pools"},
-		{"shared/transport", nil, "connections carry bytes, whatever these mean"},
+		{"shared/transport", []string{"shared/x25519"}, "connections carry bytes, whatever these mean"},
 		{"shared/signaling", []string{"shared/protocol"}, "it is a client of the signaling server and nothing else"},
 		{"shared/pool", core, "it is the top of the replication core, and knows none of the programs that use it"},
 		{"server", []string{"shared/protocol"}, "the server introduces replicas to one another and holds no documents"},

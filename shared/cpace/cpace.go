@@ -7,7 +7,6 @@ package cpace
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha512"
@@ -15,6 +14,7 @@ import (
 	"errors"
 
 	"filippo.io/edwards25519/field"
+	"github.com/shoaldb/shoal/shared/x25519"
 )
 
 const (
@@ -32,28 +32,24 @@ const suite = "CPace255"
 
 // Exchange is one side of one run. It is for one goroutine.
 type Exchange struct {
-	scalar *ecdh.PrivateKey
+	scalar [x25519.Size]byte
 	share  []byte
 }
 
 // New begins a run. channel is what both ends know of their connection and an attacker could not make equal on two; ends for which
 // it differs do not come to the same result. Each run needs an Exchange of its own.
 func New(secret, channel []byte) (*Exchange, error) {
-	var scalar [32]byte
+	var scalar [x25519.Size]byte
 	rand.Read(scalar[:]) // never fails, see crypto/rand
-	return newExchange(secret, channel, nil, scalar[:])
+	return newExchange(secret, channel, nil, scalar)
 }
 
-func newExchange(secret, channel, session, scalar []byte) (*Exchange, error) {
-	private, err := ecdh.X25519().NewPrivateKey(scalar)
+func newExchange(secret, channel, session []byte, scalar [x25519.Size]byte) (*Exchange, error) {
+	share, err := x25519.Shared(&scalar, generator(secret, channel, session))
 	if err != nil {
 		return nil, err
 	}
-	share, err := multiply(private, generator(secret, channel, session))
-	if err != nil {
-		return nil, err
-	}
-	return &Exchange{private, share}, nil
+	return &Exchange{scalar, share}, nil
 }
 
 // Share returns what the other end is to be sent first.
@@ -84,7 +80,7 @@ func (e *Exchange) key(theirs, session []byte) ([]byte, error) {
 	if len(theirs) != ShareSize || bytes.Equal(theirs, e.share) {
 		return nil, ErrShare
 	}
-	point, err := multiply(e.scalar, theirs)
+	point, err := x25519.Shared(&e.scalar, theirs)
 	if err != nil {
 		return nil, ErrShare // of small order
 	}
@@ -102,14 +98,6 @@ func sessionKey(session, point, a, b []byte) []byte {
 	h.Write(a)
 	h.Write(b)
 	return h.Sum(nil)
-}
-
-func multiply(scalar *ecdh.PrivateKey, point []byte) ([]byte, error) {
-	public, err := ecdh.X25519().NewPublicKey(point)
-	if err != nil {
-		return nil, err
-	}
-	return scalar.ECDH(public)
 }
 
 // generator maps the secret and what both know to a point.

@@ -23,7 +23,8 @@ type channel struct {
 
 	mu      sync.Mutex // guards the following fields
 	queue   []replication.Received
-	size    int // of queue
+	sizes   []int // of the frames of queue
+	size    int   // of queue
 	session *replication.Session
 	ready   chan struct{} // capacity 1: queue is not empty
 	room    chan struct{} // capacity 1: queue is not full
@@ -78,12 +79,16 @@ func (c *channel) tryPush(r replication.Received, size int) bool {
 		return false
 	}
 	c.size += size
-	c.queue = append(c.queue, r)
+	c.queue, c.sizes = append(c.queue, r), append(c.sizes, size)
 	signal(c.ready)
 	return true
 }
 
-// pop blocks until frames have come, and returns them all.
+// takeBytes is how many bytes of frames the session takes at a time, unless a single frame has more. It is what a page has time for before
+// its user notices: a browser runs nothing else meanwhile.
+const takeBytes = 192 << 10
+
+// pop blocks until frames have come, and returns as many as are to be taken together.
 func (c *channel) pop(ctx context.Context) ([]replication.Received, error) {
 	select {
 	case <-c.ready:
@@ -92,8 +97,16 @@ func (c *channel) pop(ctx context.Context) ([]replication.Received, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	frames := c.queue
-	c.queue, c.size = nil, 0
+	n, size := 0, 0
+	for n < len(c.queue) && (n == 0 || size+c.sizes[n] <= takeBytes) {
+		size += c.sizes[n]
+		n++
+	}
+	frames := c.queue[:n:n]
+	c.queue, c.sizes, c.size = c.queue[n:], c.sizes[n:], c.size-size
+	if len(c.queue) > 0 {
+		signal(c.ready)
+	}
 	signal(c.room)
 	return frames, nil
 }

@@ -3,7 +3,7 @@ import { isReserved } from './document.js';
 import { Drafts } from './drafts.js';
 import { ShoalError } from './errors.js';
 import { checkStrategies, migrate, Migrations, type MigrationState, type MigrationStrategies } from './migration.js';
-import type { Value } from './observable.js';
+import { Source, type Observable, type Value } from './observable.js';
 import { checkOptions, PoolObject, toWire, withDeleted, type ReplicationOptions, type ReplicationPool } from './pool.js';
 import { Records } from './records.js';
 import { finalFields, keyOf, type CollectionSchema, type DocumentOf } from './schema.js';
@@ -45,6 +45,11 @@ export interface DatabaseBase<C = Collections> {
 	/** The collections that were added. */
 	readonly collections: C;
 	readonly closed: boolean;
+	/**
+	 * What went wrong with the storage by itself: records that could not be read are left out, with the code `damaged`, and peers that have the
+	 * documents send them again. Subscribe before `addCollections`, which reads. What nobody listens to goes to the console.
+	 */
+	readonly error$: Observable<ShoalError>;
 	/** Opens collections, which are made if need be. */
 	addCollections<const N extends { readonly [name: string]: CollectionCreator<CollectionSchema, any> }>(creators: N): Promise<CollectionsOf<N>>;
 	/** The migrations by name of the collection: those that ran, and run, while collections were added. */
@@ -94,6 +99,8 @@ class DatabaseObject implements DatabaseBase {
 	readonly #records = new Set<Records<any>>();
 	readonly #migrations = new Migrations();
 	readonly #pools = new Set<PoolObject<any>>();
+	readonly #errors: Source<ShoalError>;
+	#heard = false; // somebody listens to #errors
 	#closing: Promise<void> | undefined;
 
 	constructor(core: Core, number: number, name: string, memory: boolean, validator: Validator | undefined) {
@@ -102,6 +109,21 @@ class DatabaseObject implements DatabaseBase {
 		this.#validator = validator;
 		this.name = name;
 		this.#leadership = memory ? undefined : new Leadership(`shoal/${name}`);
+		this.#errors = new Source((heard) => (this.#heard = heard));
+		core.receive(number, { event: (_kind, text) => this.#damaged(text) });
+	}
+
+	get error$(): Observable<ShoalError> {
+		return this.#errors.observable;
+	}
+
+	#damaged(message: string): void {
+		const error = new ShoalError('damaged', message);
+		if (this.#heard) {
+			this.#errors.next(error);
+		} else {
+			console.error(error);
+		}
 	}
 
 	get migrations$(): Value<ReadonlyMap<string, MigrationState>> {
@@ -196,6 +218,8 @@ class DatabaseObject implements DatabaseBase {
 		try {
 			await this.#core.call(method, this.#number);
 		} finally {
+			this.#core.forget(this.#number);
+			this.#errors.complete();
 			for (const records of this.#records) {
 				records.close();
 				this.#core.forget(records.number);

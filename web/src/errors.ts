@@ -13,6 +13,7 @@ import type { ValidationProblem } from './validator.js';
  *
  * Of storage:
  * - `quota`: no space left; nothing of the write was stored, the database stays usable
+ * - `damaged`: records could not be read and were left out; peers send the documents again. It comes on `error$` of the database
  * - `locked`: another process has the database open and the storage allows one only
  * - `lost`: the browser or somebody deleted the database while it was open; open it anew
  * - `uncertain`: the browser closed the storage in the middle of a write, and nobody knows whether it was stored
@@ -42,7 +43,7 @@ import type { ValidationProblem } from './validator.js';
  */
 export type ErrorCode =
 	| 'exists' | 'not-found' | 'changed' | 'invalid' | 'unsupported'
-	| 'quota' | 'locked' | 'lost' | 'uncertain'
+	| 'quota' | 'damaged' | 'locked' | 'lost' | 'uncertain'
 	| 'signaling' | 'unauthorized' | 'room-full' | 'topic' | 'timeout' | 'relay' | 'peer-gone' | 'replaced' | 'too-many-peers'
 	| 'schema' | 'version' | 'secret' | 'refused' | 'limit' | 'peer' | 'clock-skew' | 'identity' | 'network'
 	| 'callback' | 'cancelled' | 'closed' | 'load' | 'fatal' | 'error';

@@ -2,13 +2,13 @@ package rtc
 
 import (
 	"context"
-	"crypto/ecdh"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/shoaldb/shoal/shared/transport"
+	"github.com/shoaldb/shoal/shared/x25519"
 )
 
 // ErrRelay is why an attempt at a relayed connection failed that the peer, or the signaling server, does not want.
@@ -64,7 +64,7 @@ func (l *link) runRelayed(open *relayFrame) {
 // relayDrive is the state of a running relayed link. Only its goroutine uses it. Times that are zero are not due.
 type relayDrive struct {
 	*link
-	private *ecdh.PrivateKey
+	private [x25519.Size]byte
 	hello   []byte // the frame that begins, or answers
 	isOpen  bool
 
@@ -90,11 +90,9 @@ func (d *relayDrive) run(open *relayFrame) error {
 	}
 }
 
-func (d *relayDrive) begin(open *relayFrame) (err error) {
-	if d.private, err = ecdh.X25519().GenerateKey(rand.Reader); err != nil {
-		return fmt.Errorf("make relay key: %w", err)
-	}
-	public := d.private.PublicKey().Bytes()
+func (d *relayDrive) begin(open *relayFrame) error {
+	rand.Read(d.private[:]) // never fails, see crypto/rand
+	public := x25519.Public(&d.private)
 	if open == nil {
 		d.hello = plainRelayFrame(relayOpen, d.relay.id, append([]byte{relayVersion}, public...)...)
 		d.helloAt = time.Now()
@@ -107,7 +105,7 @@ func (d *relayDrive) begin(open *relayFrame) (err error) {
 
 // agree makes the tunnel.
 func (d *relayDrive) agree(public []byte) error {
-	keys, err := newRelayKeys(d.relay.id, d.private, public, d.initiator)
+	keys, err := newRelayKeys(d.relay.id, &d.private, public, d.initiator)
 	if err != nil {
 		return err
 	}

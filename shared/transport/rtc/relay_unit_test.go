@@ -2,7 +2,6 @@ package rtc
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"embed"
 	"encoding/binary"
 	"encoding/hex"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/shoaldb/shoal/shared/transport"
+	"github.com/shoaldb/shoal/shared/x25519"
 )
 
 // golden has the files, for browsers have no disk.
@@ -27,20 +27,13 @@ var update = flag.Bool("update", false, "rewrite the golden files, for the next 
 // relayPair makes the keys of both ends, of fixed private keys.
 func relayPair(t *testing.T) (initiator, responder *relayKeys) {
 	t.Helper()
-	private := func(b byte) *ecdh.PrivateKey {
-		k, err := ecdh.X25519().NewPrivateKey(bytes.Repeat([]byte{b}, 32))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	a, b := private(1), private(2)
+	a, b := [32]byte(bytes.Repeat([]byte{1}, 32)), [32]byte(bytes.Repeat([]byte{2}, 32))
 	id := relayID(bytes.Repeat([]byte{0xab}, relayIDSize))
-	initiator, err := newRelayKeys(id, a, b.PublicKey().Bytes(), true)
+	initiator, err := newRelayKeys(id, &a, x25519.Public(&b), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if responder, err = newRelayKeys(id, b, a.PublicKey().Bytes(), false); err != nil {
+	if responder, err = newRelayKeys(id, &b, x25519.Public(&a), false); err != nil {
 		t.Fatal(err)
 	}
 	return initiator, responder
@@ -115,14 +108,10 @@ func TestRelayForged(t *testing.T) {
 			t.Fatalf("cut at %d: opened %q", i, got)
 		}
 	}
-	if _, err := newRelayKeys(initiator.id, nil, make([]byte, 31), true); !errors.Is(err, errRelayFrame) {
+	if _, err := newRelayKeys(initiator.id, new([32]byte), make([]byte, 31), true); !errors.Is(err, errRelayFrame) {
 		t.Errorf("short key: %v", err)
 	}
-	private, err := ecdh.X25519().NewPrivateKey(bytes.Repeat([]byte{1}, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := newRelayKeys(initiator.id, private, make([]byte, 32), true); !errors.Is(err, errRelayFrame) {
+	if _, err := newRelayKeys(initiator.id, new([32]byte), make([]byte, 32), true); !errors.Is(err, errRelayFrame) {
 		t.Errorf("key of small order: %v", err)
 	}
 }

@@ -3,13 +3,13 @@ package rtc
 import (
 	"bytes"
 	"crypto/cipher"
-	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 
+	"github.com/shoaldb/shoal/shared/x25519"
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
@@ -118,16 +118,12 @@ type relayKeys struct {
 
 // newRelayKeys agrees on keys. They are known to nobody but who has one of the two private keys; that the other public key is the
 // peer's is only as sure as whoever passed it on, unless the two prove a secret that is bound to the binding.
-func newRelayKeys(id relayID, private *ecdh.PrivateKey, public []byte, initiator bool) (*relayKeys, error) {
-	peer, err := ecdh.X25519().NewPublicKey(public)
+func newRelayKeys(id relayID, private *[x25519.Size]byte, public []byte, initiator bool) (*relayKeys, error) {
+	shared, err := x25519.Shared(private, public)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errRelayFrame, err)
 	}
-	shared, err := private.ECDH(peer)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errRelayFrame, err)
-	}
-	first, second := private.PublicKey().Bytes(), public
+	first, second := x25519.Public(private), public
 	if !initiator {
 		first, second = second, first
 	}
