@@ -86,6 +86,7 @@ func TestSeed(t *testing.T) {
 		pool.peerStates$.subscribe(() => {});
 		await pool.awaitFirstPeer();
 		await pool.awaitInSync();
+		await new Promise((resolve) => (window.finish = resolve)); // who leaves at once may leave the other one waiting
 		await pool.cancel();
 		window.result = { rendered, errors };
 	`
@@ -96,6 +97,10 @@ func TestSeed(t *testing.T) {
 	}
 	a, b := run(), run()
 	for _, tab := range []*chrome.Tab{a, b} {
+		tab.Wait(`window.finish`)
+	}
+	for _, tab := range []*chrome.Tab{a, b} {
+		tab.Do(`finish()`)
 		tab.Wait(`window.result`)
 		got := chrome.Eval[struct {
 			Rendered [][]string
