@@ -33,10 +33,10 @@ type delay struct {
 	conns  []io.Closer
 }
 
-// newDelay returns the address of a signaling server on whose peers all packets take longer.
-func newDelay(t *testing.T, signal string) string {
+// newDelay starts one; url is the address of a signaling server on whose peers all packets take longer.
+func newDelay(t *testing.T, signal string) (d *delay, url string) {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &delay{t: t, signal: signal, ctx: ctx, relays: make(map[string]string)}
+	d = &delay{t: t, signal: signal, ctx: ctx, relays: make(map[string]string)}
 	s := httptest.NewServer(http.HandlerFunc(d.serve))
 	t.Cleanup(func() {
 		cancel()
@@ -50,7 +50,7 @@ func newDelay(t *testing.T, signal string) string {
 		d.wg.Wait()
 		s.Close()
 	})
-	return "ws" + s.URL[len("http"):]
+	return d, "ws" + s.URL[len("http"):]
 }
 
 // keep closes c in the end.

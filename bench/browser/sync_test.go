@@ -63,7 +63,7 @@ func (l *lab) sync(t *testing.T) {
 		got, first := from.join(t, documents)
 		f.add("Shoal", got.MS)
 		join.add("Shoal", first)
-		l.rawSync(t, f)
+		l.rawSync(t, f, nil)
 	}
 	shoal.close()
 	for _, c := range []struct {
@@ -83,10 +83,10 @@ func (l *lab) sync(t *testing.T) {
 	}
 }
 
-// rawSync sends as much through a data channel and stores it.
-func (l *lab) rawSync(t *testing.T, f *figures) {
+// rawSync sends as much through a data channel and stores it; d, unless nil, stands between.
+func (l *lab) rawSync(t *testing.T, f *figures, d *delay) {
 	t.Helper()
-	a, b := l.channel(t)
+	a, b := l.channel(t, d)
 	defer a.close()
 	defer b.close()
 	for what, store := range map[string]bool{"raw data channel": false, "raw data channel, each message put into IndexedDB": true} {
@@ -95,13 +95,17 @@ func (l *lab) rawSync(t *testing.T, f *figures) {
 	}
 }
 
-// channel connects two pages.
-func (l *lab) channel(t *testing.T) (a, b *peer) {
+// channel connects two pages; d, unless nil, stands between.
+func (l *lab) channel(t *testing.T, d *delay) (a, b *peer) {
 	t.Helper()
+	between := func(description string) string { return description }
+	if d != nil {
+		between = func(description string) string { return string(d.rewrite([]byte(description))) }
+	}
 	a, b = l.peer(t, "raw"), l.peer(t, "raw")
 	offer := run[string](a, `bench.offer()`)
-	answer := run[string](b, fmt.Sprintf(`bench.answer(%q)`, offer))
-	run[any](a, fmt.Sprintf(`bench.accept(%q)`, answer))
+	answer := run[string](b, fmt.Sprintf(`bench.answer(%q)`, between(offer)))
+	run[any](a, fmt.Sprintf(`bench.accept(%q)`, between(answer)))
 	return a, b
 }
 
@@ -109,7 +113,7 @@ func (l *lab) channel(t *testing.T) (a, b *peer) {
 func (l *lab) delayed(t *testing.T) {
 	f := newFigures("first sync of 10,000 x 200 B with 50 ms of round trip", "Shoal")
 	defer f.print(t)
-	url := newDelay(t, l.signal)
+	d, url := newDelay(t, l.signal)
 	for _, c := range []struct {
 		side, label string
 		batch, runs int
@@ -123,6 +127,9 @@ func (l *lab) delayed(t *testing.T) {
 				got.Role = ", joiner " + got.Role
 			}
 			f.add(c.label+got.Role, got.MS)
+			if c.side == "shoal" {
+				l.rawSync(t, f, d)
+			}
 		}
 		p.close()
 	}
@@ -169,7 +176,7 @@ func (l *lab) visible(t *testing.T) {
 			b.close()
 		}
 	}
-	a, b := l.channel(t)
+	a, b := l.channel(t, nil)
 	b.Do(`await bench.receive(false)`)
 	b.Do(`await bench.echo()`)
 	for _, ms := range run[[]float64](a, `bench.pingPong(120)`)[20:] {
