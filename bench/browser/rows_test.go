@@ -76,7 +76,7 @@ func (l *lab) bulk(t *testing.T) {
 func (l *lab) open(t *testing.T) {
 	const n = 50_000
 	ready := newFigures("open 50,000 x 200 B, in a new page", "Shoal", "RxDB + Dexie, which reads nothing then")
-	all := newFigures("open 50,000 x 200 B and query all of them")
+	all := newFigures("open 50,000 x 200 B and query all of them", "Shoal")
 	shoal, rxdb, raw := l.peer(t, "shoal"), l.peer(t, "rxdb"), l.peer(t, "raw")
 	run[any](shoal, `bench.fill(50000, 200, { name: 'many', index: true })`)
 	run[any](rxdb, `bench.fill(50000, 200, { name: 'many', index: true })`)
@@ -98,14 +98,14 @@ func (l *lab) open(t *testing.T) {
 	ready.print(t)
 	all.print(t)
 
-	query, count := newFigures("query of 100 among 50,000 by an index"), newFigures("count of half of 50,000 by an index")
+	query, count := newFigures("query of 100 among 50,000 by an index", "Shoal"), newFigures("count of half of 50,000 by an index", "Shoal")
 	type medians struct {
 		Query, Count float64
 		Unsupported  bool
 	}
-	for range 3 {
+	for turn := range 3 {
 		for name, p := range map[string]*peer{"Shoal": shoal, "RxDB + Dexie": rxdb} {
-			got := run[medians](p, fmt.Sprintf(`queries(%d)`, n))
+			got := run[medians](p, fmt.Sprintf(`queries(%d, %d)`, n, turn))
 			if got.Unsupported {
 				query.add(name + " (no such queries yet)")
 				continue

@@ -67,7 +67,7 @@ RTCPeerConnection.prototype.setRemoteDescription = function (...args) {
 export const resetOpened = () => (opened = undefined);
 
 /** bench.queries, or that there are none. */
-window.queries = (n) => window.bench.queries(n, 11).catch((error) => {
+window.queries = (n, turn) => window.bench.queries(n, 11, turn).catch((error) => {
 	if (error.code === 'unsupported') {
 		return { unsupported: true };
 	}
@@ -77,7 +77,6 @@ window.queries = (n) => window.bench.queries(n, 11).catch((error) => {
 /** What is the same for Shoal and RxDB: the work, on a collection of either. */
 export function work(side) {
 	const { observeAll, plain } = side;
-	let reopened; // the collection
 	return {
 		/** One write after the other, each waited for. */
 		async oneByOne(n, size) {
@@ -122,7 +121,6 @@ export function work(side) {
 		async reopen(n, options) {
 			const start = performance.now();
 			const collection = await side.collection(options);
-			reopened = collection;
 			const ready = performance.now() - start;
 			const found = await collection.find().exec();
 			const all = performance.now() - start;
@@ -131,9 +129,9 @@ export function work(side) {
 			}
 			return { ready, all };
 		},
-		/** Of the collection that was reopened: a query that an index serves, of 100 among all, and a count of half of them: medians of so many runs, each for other values. */
-		async queries(n, runs) {
-			const collection = reopened;
+		/** In the collection opened last, a query that an index serves, of 100 among all, and a count of half of them: medians of so many runs, each for other values. */
+		async queries(n, runs, turn) {
+			const collection = side.current();
 			const median = async (run) => {
 				const times = [];
 				for (let i = 0; i < runs + 1; i++) {
@@ -142,15 +140,16 @@ export function work(side) {
 				return times.slice(1).sort((a, b) => a - b)[Math.floor(runs / 2)]; // the first one warms up
 			};
 			const query = await median(async (i) => {
-				const from = i * 1000 + 17;
+				const from = i * 1000 + turn * 37; // RxDB remembers the results of queries that it has had
 				const docs = await collection.find({ selector: { n: { $gte: from, $lt: from + 100 } }, sort: [{ n: 'asc' }] }).exec();
 				if (docs.length !== 100 || plain(docs[0]).n !== from) {
 					throw new Error(`found ${docs.length}`);
 				}
 			});
 			const count = await median(async (i) => {
-				const got = await collection.count({ selector: { n: { $gt: i + n / 2 } } }).exec();
-				if (got !== n - n / 2 - i - 1) {
+				const above = n / 2 + turn * 100 + i;
+				const got = await collection.count({ selector: { n: { $gt: above } } }).exec();
+				if (got !== n - above - 1) {
 					throw new Error(`counted ${got}`);
 				}
 			});

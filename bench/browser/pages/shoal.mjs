@@ -15,6 +15,7 @@ const side = {
 		collection = (await database.addCollections({ [name]: { schema: { ...schema, ...(index && { indexes: ['n'] }) } } }))[name];
 		return collection;
 	},
+	current: () => collection,
 	async check(collection, n) {
 		const got = await collection.count().exec();
 		if (got !== n) {
