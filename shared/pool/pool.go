@@ -144,8 +144,6 @@ func (p *Pool) bridgeTo(ctx context.Context, mesh *Mesh) (err error) {
 	switch {
 	case p.opts.RxDB == nil:
 		return nil
-	case len(mesh.secret) > 0:
-		return errors.New("they cannot prove a room secret; use a mesh without one")
 	case mesh.signaler == nil:
 		return errors.New("the mesh has connections of another kind than WebRTC; use Connect")
 	case len(mesh.secret) > 0:
