@@ -43,6 +43,7 @@ func TestCluster(t *testing.T) {
 	a.Do(`await todos.insert({ id: 'a', title: 'of a', done: false })`)
 	b.Do(`for await (const d of todos.findOne('a').$) if (d) break`)
 
+	a.Wait(`pool.peerStates$.value.size === 1`) // a moment after its documents came
 	a.AllowErrors()
 	a.Do(`ways.length = 0; window.lost = 0; pool.peerStates$.subscribe((peers) => { if (peers.size === 0) lost++; })`)
 	one.Kill()
