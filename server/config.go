@@ -29,6 +29,8 @@ type config struct {
 	pprof     string
 	metrics   string
 	delay     time.Duration
+	origins   string
+	proxies   string
 	version   bool
 	hub       hub.Options
 	turn      turnFlags
@@ -41,34 +43,16 @@ const envPrefix = "SHOAL_"
 // parse reads the flags, and from the environment those that are not given. Help goes to output.
 func parse(args []string, getenv func(string) string, output io.Writer) (*config, error) {
 	var c config
-	var origins, proxies string
 	fs := flag.NewFlagSet("shoal-server", flag.ContinueOnError)
 	fs.SetOutput(output)
 	fs.Usage = func() {
 		fmt.Fprintf(output, "usage: shoal-server [flags]\n       shoal-server token --room R [flags]\n\nEach flag can be given as an environment variable: --max-rooms as %sMAX_ROOMS.\n\n", envPrefix)
 		fs.PrintDefaults()
 	}
-	fs.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
-	fs.BoolVar(&c.open, "open", false, "serve everybody, without keys, also off loopback")
+	c.flags(fs)
 	c.keys.flags(fs)
-	fs.StringVar(&c.tlsCert, "tls-cert", "", "`file` with the certificate chain; with --tls-key the server speaks TLS only")
-	fs.StringVar(&c.tlsKey, "tls-key", "", "`file` with the certificate's private key")
-	fs.StringVar(&origins, "origins", "", "comma-separated `list` of the origins whose pages may connect; all by default")
-	fs.StringVar(&proxies, "trusted-proxies", "", "comma-separated `list` of addresses or prefixes of proxies whose X-Forwarded-For counts")
-	fs.BoolVar(&c.hub.NoRelay, "no-relay", false, "do not pass on what peers say to each other that find no direct path")
-	fs.StringVar(&c.secret, "secret", "", "`secret` of at least 32 bytes that the nodes of a cluster share, or file:PATH; signs resume tokens and TURN credentials; random by default")
-	fs.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
-	fs.StringVar(&c.logFormat, "log-format", "text", "`format` of the log: text or json")
-	fs.StringVar(&c.metrics, "metrics", "", "`address` on which to serve /metrics, or off; by default they are on the server's own port if that is on loopback")
-	fs.DurationVar(&c.delay, "shutdown-delay", 0, "how long /readyz says no before the server stops, so that a load balancer notices")
-	fs.StringVar(&c.pprof, "pprof", "", "loopback `address` on which to serve Go's profiles; none by default")
-	fs.BoolVar(&c.version, "version", false, "print the version and end")
-	fs.BoolVar(&c.hub.RxDBMesh, "rxdb-mesh", false, "name all RxDB clients of a room to each other, instead of few in a tree")
-	limits(fs, &c.hub)
+	c.limits(fs)
 	c.turn.flags(fs)
-	fs.StringVar(&c.cluster.URL, "nats", "", "comma-separated `URLs` of NATS, by which several servers serve the same rooms, such as nats://10.0.0.1:4222")
-	fs.StringVar(&c.cluster.Credentials, "nats-creds", "", "`file` with credentials for NATS")
-	fs.StringVar(&c.cluster.Name, "cluster-name", "", "`name` of the cluster, where several use the same NATS; default shoal")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -78,27 +62,60 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	if err := fromEnvironment(fs, getenv); err != nil {
 		return nil, err
 	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+func (c *config) flags(fs *flag.FlagSet) {
+	fs.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 is any free one")
+	fs.BoolVar(&c.open, "open", false, "serve everybody, without keys, also off loopback")
+	fs.StringVar(&c.tlsCert, "tls-cert", "", "`file` with the certificate chain; with --tls-key the server speaks TLS only")
+	fs.StringVar(&c.tlsKey, "tls-key", "", "`file` with the certificate's private key")
+	fs.StringVar(&c.origins, "origins", "", "comma-separated `list` of the origins whose pages may connect; all by default")
+	fs.StringVar(&c.proxies, "trusted-proxies", "", "comma-separated `list` of addresses or prefixes of proxies whose X-Forwarded-For counts")
+	fs.BoolVar(&c.hub.NoRelay, "no-relay", false, "do not pass on what peers say to each other that find no direct path")
+	fs.BoolVar(&c.hub.RxDBMesh, "rxdb-mesh", false, "name all RxDB clients of a room to each other, instead of few in a tree")
+	fs.StringVar(&c.secret, "secret", "", "`secret` of at least 32 bytes that the nodes of a cluster share, or file:PATH; signs resume tokens and TURN credentials; random by default")
+	fs.StringVar(&c.cluster.URL, "nats", "", "comma-separated `URLs` of NATS, by which several servers serve the same rooms, such as nats://10.0.0.1:4222")
+	fs.StringVar(&c.cluster.Credentials, "nats-creds", "", "`file` with credentials for NATS")
+	fs.StringVar(&c.cluster.Name, "cluster-name", "", "`name` of the cluster, where several use the same NATS; default shoal")
+	fs.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
+	fs.StringVar(&c.logFormat, "log-format", "text", "`format` of the log: text or json")
+	fs.StringVar(&c.metrics, "metrics", "", "`address` on which to serve /metrics, or off; by default they are on the server's own port if that is on loopback")
+	fs.DurationVar(&c.delay, "shutdown-delay", 0, "how long /readyz says no before the server stops, so that a load balancer notices")
+	fs.StringVar(&c.pprof, "pprof", "", "loopback `address` on which to serve Go's profiles; none by default")
+	fs.BoolVar(&c.version, versionFlag, false, "print the version and end")
+}
+
+// versionFlag has no environment variable, for containers often have one of that name for something else.
+const versionFlag = "version"
+
+// check reports what does not fit together, and completes the options of the parts.
+func (c *config) check() error {
 	switch {
 	case (c.tlsCert == "") != (c.tlsKey == ""):
-		return nil, errors.New("--tls-cert and --tls-key need each other")
+		return errors.New("--tls-cert and --tls-key need each other")
 	case c.cluster.URL == "" && (c.cluster.Credentials != "" || c.cluster.Name != ""):
-		return nil, errors.New("--nats-creds and --cluster-name need --nats")
+		return errors.New("--nats-creds and --cluster-name need --nats")
 	case c.logFormat != "text" && c.logFormat != "json":
-		return nil, fmt.Errorf("--log-format %q: it is text or json", c.logFormat)
+		return fmt.Errorf("--log-format %q: it is text or json", c.logFormat)
 	}
 	var err error
-	c.hub.Origins = list(origins)
-	if c.hub.TrustedProxies, err = prefixes(list(proxies)); err != nil {
-		return nil, err
+	c.hub.Origins = list(c.origins)
+	if c.hub.TrustedProxies, err = prefixes(list(c.proxies)); err != nil {
+		return err
 	}
 	if err := c.checkAccess(); err != nil {
-		return nil, err
+		return err
 	}
-	return &c, c.turn.check(&c)
+	return c.turn.check(c)
 }
 
 // limits are flags of the hub's limits, 0 for the default.
-func limits(fs *flag.FlagSet, o *hub.Options) {
+func (c *config) limits(fs *flag.FlagSet) {
+	o := &c.hub
 	for _, l := range []struct {
 		name  string
 		value *int
@@ -129,7 +146,7 @@ func fromEnvironment(fs *flag.FlagSet, getenv func(string) string, only ...strin
 	fs.VisitAll(func(f *flag.Flag) {
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value := getenv(name)
-		if value == "" || given[f.Name] || err != nil || len(only) > 0 && !slices.Contains(only, f.Name) {
+		if value == "" || f.Name == versionFlag || given[f.Name] || err != nil || len(only) > 0 && !slices.Contains(only, f.Name) {
 			return
 		}
 		if e := fs.Set(f.Name, value); e != nil {

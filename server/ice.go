@@ -32,7 +32,7 @@ func (t *turnFlags) flags(fs *flag.FlagSet) {
 	fs.StringVar(&o.Host, "turn-host", "", "`name` or address by which clients reach TURN; needed where --turn-listen is no single address")
 	fs.StringVar(&t.urls, "turn-urls", "", "comma-separated `list` of the TURN URLs to give to clients, those of all nodes of a cluster for one; this server's by default")
 	fs.DurationVar(&o.TTL, "turn-ttl", 0, "how long a TURN credential is good; 0 for 1h")
-	fs.Int64Var(&o.MaxBytes, "turn-quota", 0, "most `bytes` relayed for a TURN credential; 0 for 1073741824, negative for no limit")
+	fs.Int64Var(&o.MaxBytes, "turn-quota", 0, "most `bytes` that a TURN credential can send; 0 for 1073741824, negative for no limit")
 	fs.IntVar(&o.MaxAllocations, "turn-max-allocations", 0, "most `allocations` of a TURN credential at a time; 0 for 256")
 	fs.IntVar(&o.MaxConns, "turn-max-conns", 0, "most TCP and TLS `connections` to TURN; 0 for 4096")
 	fs.IntVar(&o.MaxConnsPerIP, "turn-max-conns-per-address", 0, "most TCP and TLS `connections` to TURN of one address; 0 for 256, negative for no limit")

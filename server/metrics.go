@@ -9,6 +9,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/shoaldb/shoal/server/cluster"
+	"github.com/shoaldb/shoal/server/hub"
+	"github.com/shoaldb/shoal/server/turn"
 )
 
 // metrics are the node's figures for Prometheus. Those that its parts count themselves are asked for when they are wanted.
@@ -85,54 +89,72 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect is for the registry.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(name string, v int) {
-		ch <- prometheus.MustNewConstMetric(m.descs[name], prometheus.GaugeValue, float64(v))
-	}
-	count := func(name string, v uint64, label ...string) {
-		ch <- prometheus.MustNewConstMetric(m.descs[name], prometheus.CounterValue, float64(v), label...)
-	}
-	s := m.node.hub.Stats()
-	gauge("shoal_connections", s.Connections)
-	gauge("shoal_peers", s.Peers)
-	gauge("shoal_rooms", s.Rooms)
-	gauge("shoal_room_members", s.Members)
-	gauge("shoal_queued_bytes", s.Queued)
-	gauge("shoal_queued_connections", s.Waiting)
-	gauge("shoal_waiting_input", s.Busy)
-	count("shoal_joins_total", s.Joins)
-	count("shoal_signals_total", s.Signals)
-	count("shoal_signals_undelivered_total", s.Undelivered)
-	count("shoal_relayed_total", s.Relayed)
-	count("shoal_relay_bytes_total", s.RelayBytes)
-	count("shoal_connections_refused_total", s.Refused)
-	count("shoal_connections_cut_total", s.Cut)
-	count("shoal_delays_total", s.Delayed)
-	for reason, n := range s.Refusals {
-		count("shoal_refusals_total", n, reason)
-	}
+	o := output{m, ch}
+	o.hub(m.node.hub.Stats())
 	if m.node.turn != nil {
-		t := m.node.turn.Stats()
-		gauge("shoal_turn_allocations", t.Allocations)
-		count("shoal_turn_bytes_total", t.Bytes)
-		count("shoal_turn_dropped_total", t.Dropped)
-		count("shoal_turn_refusals_total", t.Unauthorized, "unauthorized")
-		count("shoal_turn_refusals_total", t.OverQuota, "quota")
-		count("shoal_turn_refusals_total", t.Forbidden, "forbidden")
+		o.turn(m.node.turn.Stats())
 	}
 	if m.node.cluster != nil {
-		c := m.node.cluster.Stats()
-		connected := 0
-		if c.Connected {
-			connected = 1
-		}
-		gauge("shoal_cluster_connected", connected)
-		gauge("shoal_cluster_nodes", c.Nodes)
-		gauge("shoal_cluster_members", c.Peers)
-		count("shoal_cluster_sent_total", c.Sent)
-		count("shoal_cluster_received_total", c.Received)
-		count("shoal_cluster_lost_total", c.Lost)
-		count("shoal_cluster_syncs_total", c.Syncs)
+		o.cluster(m.node.cluster.Stats())
 	}
+}
+
+// output is where figures go.
+type output struct {
+	*metrics
+	ch chan<- prometheus.Metric
+}
+
+func (o *output) gauge(name string, v int) {
+	o.ch <- prometheus.MustNewConstMetric(o.descs[name], prometheus.GaugeValue, float64(v))
+}
+
+func (o *output) count(name string, v uint64, label ...string) {
+	o.ch <- prometheus.MustNewConstMetric(o.descs[name], prometheus.CounterValue, float64(v), label...)
+}
+
+func (o *output) hub(s hub.Stats) {
+	o.gauge("shoal_connections", s.Connections)
+	o.gauge("shoal_peers", s.Peers)
+	o.gauge("shoal_rooms", s.Rooms)
+	o.gauge("shoal_room_members", s.Members)
+	o.gauge("shoal_queued_bytes", s.Queued)
+	o.gauge("shoal_queued_connections", s.Waiting)
+	o.gauge("shoal_waiting_input", s.Busy)
+	o.count("shoal_joins_total", s.Joins)
+	o.count("shoal_signals_total", s.Signals)
+	o.count("shoal_signals_undelivered_total", s.Undelivered)
+	o.count("shoal_relayed_total", s.Relayed)
+	o.count("shoal_relay_bytes_total", s.RelayBytes)
+	o.count("shoal_connections_refused_total", s.Refused)
+	o.count("shoal_connections_cut_total", s.Cut)
+	o.count("shoal_delays_total", s.Delayed)
+	for reason, n := range s.Refusals {
+		o.count("shoal_refusals_total", n, reason)
+	}
+}
+
+func (o *output) turn(t turn.Stats) {
+	o.gauge("shoal_turn_allocations", t.Allocations)
+	o.count("shoal_turn_bytes_total", t.Bytes)
+	o.count("shoal_turn_dropped_total", t.Dropped)
+	o.count("shoal_turn_refusals_total", t.Unauthorized, "unauthorized")
+	o.count("shoal_turn_refusals_total", t.OverQuota, "quota")
+	o.count("shoal_turn_refusals_total", t.Forbidden, "forbidden")
+}
+
+func (o *output) cluster(c cluster.Stats) {
+	connected := 0
+	if c.Connected {
+		connected = 1
+	}
+	o.gauge("shoal_cluster_connected", connected)
+	o.gauge("shoal_cluster_nodes", c.Nodes)
+	o.gauge("shoal_cluster_members", c.Peers)
+	o.count("shoal_cluster_sent_total", c.Sent)
+	o.count("shoal_cluster_received_total", c.Received)
+	o.count("shoal_cluster_lost_total", c.Lost)
+	o.count("shoal_cluster_syncs_total", c.Syncs)
 }
 
 func (m *metrics) handler() http.Handler {

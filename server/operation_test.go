@@ -68,7 +68,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatalf("bad origin: %v", err)
 	}
 	for name, want := range map[string]float64{
-		"shoal_connections": 3, "shoal_peers": 3, "shoal_rooms": 1, "shoal_room_members": 2, "shoal_queued_bytes": 0,
+		"shoal_connections": 3, "shoal_peers": 3, "shoal_rooms": 1, "shoal_room_members": 2,
 		"shoal_joins_total": 2, "shoal_signals_total": 1, "shoal_signals_undelivered_total": 1, "shoal_join_seconds_count": 2,
 		"shoal_connections_refused_total": 1, `shoal_refusals_total{reason="room_full"}`: 1,
 		`shoal_refusals_total{reason="unauthorized"}`: 1, `shoal_refusals_total{reason="origin"}`: 1,
@@ -79,8 +79,15 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is %g, want %g", name, got, want)
 		}
 	}
-	if got := figure(t, url, "go_goroutines"); got <= 0 {
-		t.Errorf("go_goroutines is %g", got)
+	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes"} {
+		if got := figure(t, url, name); got <= 0 {
+			t.Errorf("%s is %g", name, got)
+		}
+	}
+	for _, name := range []string{"shoal_queued_bytes", "shoal_waiting_input", "shoal_relay_bytes_total", "shoal_delays_total"} {
+		if got := figure(t, url, name); got < 0 {
+			t.Errorf("%s is missing", name)
+		}
 	}
 }
 

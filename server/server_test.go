@@ -305,7 +305,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	env := map[string]string{"SHOAL_LISTEN": "127.0.0.1:9999", "SHOAL_MAX_ROOMS": "7", "SHOAL_OPEN": "true", "SHOAL_ORIGINS": "https://a.test, https://b.test"}
+	env := map[string]string{"SHOAL_LISTEN": "127.0.0.1:9999", "SHOAL_MAX_ROOMS": "7", "SHOAL_OPEN": "true", "SHOAL_VERSION": "1.2.3", "SHOAL_ORIGINS": "https://a.test, https://b.test"}
 	c, err := parse([]string{"--max-rooms=8", "--rate", "-1", "--trusted-proxies", "10.0.0.0/8, ::1"}, func(k string) string { return env[k] }, io.Discard)
 	if err != nil {
 		t.Fatal(err)

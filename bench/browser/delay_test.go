@@ -68,7 +68,7 @@ func (d *delay) serve(w http.ResponseWriter, r *http.Request) {
 	if p := r.Header.Get("Sec-WebSocket-Protocol"); p != "" {
 		dialer.Protocols = []string{p}
 	}
-	server, _, _, err := dialer.Dial(r.Context(), d.signal+r.URL.Path)
+	server, early, _, err := dialer.Dial(r.Context(), d.signal+r.URL.Path)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
@@ -81,6 +81,13 @@ func (d *delay) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	d.keep(server)
 	d.keep(client)
+	from := io.ReadWriter(server)
+	if early != nil { // what came with the answer to the handshake
+		from = struct {
+			io.Reader
+			io.Writer
+		}{early, server}
+	}
 	d.wg.Add(2)
 	go func() { // ends with the connections
 		defer d.wg.Done()
@@ -96,7 +103,7 @@ func (d *delay) serve(w http.ResponseWriter, r *http.Request) {
 		defer d.wg.Done()
 		defer client.Close()
 		for {
-			data, op, err := wsutil.ReadServerData(server)
+			data, op, err := wsutil.ReadServerData(from)
 			if err != nil || wsutil.WriteServerMessage(client, op, data) != nil {
 				return
 			}
@@ -105,7 +112,7 @@ func (d *delay) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // candidate is an ICE candidate (RFC 8839, section 5.1) of a UDP address.
-var candidate = regexp.MustCompile(`(candidate:\S+ \d+ (?i:udp) \d+ )([0-9.]+) (\d+)( typ host)`)
+var candidate = regexp.MustCompile(`(candidate:\S+ \d+ (?i:udp) \d+ )([0-9a-fA-F.:]+) (\d+)( typ host)`)
 
 func (d *delay) rewrite(message []byte) []byte {
 	return candidate.ReplaceAllFunc(message, func(text []byte) []byte {

@@ -39,7 +39,7 @@ func (l *lab) single(t *testing.T) {
 	for _, size := range []int{200, 2000} {
 		one := newFigures(fmt.Sprintf("1,000 inserts of %d B, each waited for", size))
 		all := newFigures(fmt.Sprintf("1,000 inserts of %d B without waiting", size))
-		for range 3 {
+		for range 2 {
 			one.add("Shoal", run[float64](shoal, fmt.Sprintf(`bench.oneByOne(1000, %d)`, size)))
 			one.add("RxDB + Dexie", run[float64](rxdb, fmt.Sprintf(`bench.oneByOne(1000, %d)`, size)))
 			one.add("raw transactions of one put", run[float64](raw, fmt.Sprintf(`bench.oneByOne(1000, %d)`, size)))
@@ -59,7 +59,7 @@ func (l *lab) bulk(t *testing.T) {
 			f := newFigures(fmt.Sprintf("bulk insert of %d x %d B", n, size))
 			runs := 3
 			if n > 10_000 {
-				runs = 2
+				runs = 1
 			}
 			for range runs {
 				f.add("Shoal", run[float64](shoal, fmt.Sprintf(`bench.bulk(%d, %d)`, n, size)))

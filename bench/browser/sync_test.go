@@ -59,7 +59,7 @@ func (l *lab) sync(t *testing.T) {
 		run[any](p, fmt.Sprintf(`bench.fill(%d, 200, { name: 'shared' })`, documents))
 	}
 	from := shoal.share(l.signal, "bench-sync", 0)
-	for range 5 {
+	for range 4 {
 		got, first := from.join(t, documents)
 		f.add("Shoal", got.MS)
 		join.add("Shoal", first)
@@ -69,7 +69,7 @@ func (l *lab) sync(t *testing.T) {
 	for _, c := range []struct {
 		label           string
 		batch, low, max int
-	}{{"RxDB + Dexie, batch size 1000", best, 2, 8}, {"RxDB + Dexie, default batch size", 0, 1, 5}} {
+	}{{"RxDB + Dexie, batch size 1000", best, 1, 6}, {"RxDB + Dexie, default batch size", 0, 1, 5}} {
 		rxdb.reopen()
 		run[any](rxdb, `bench.use({ name: 'shared' })`)
 		from := rxdb.share(l.signal, fmt.Sprint("bench-rxdb-", c.batch), c.batch)
@@ -113,7 +113,7 @@ func (l *lab) delayed(t *testing.T) {
 	for _, c := range []struct {
 		side, label string
 		batch, runs int
-	}{{"shoal", "Shoal", 0, 3}, {"rxdb", "RxDB + Dexie, batch size 1000", best, 2}, {"rxdb", "RxDB + Dexie, default batch size", 0, 1}} {
+	}{{"shoal", "Shoal", 0, 3}, {"rxdb", "RxDB + Dexie, batch size 1000", best, 1}, {"rxdb", "RxDB + Dexie, default batch size", 0, 1}} {
 		p := l.peer(t, c.side)
 		run[any](p, fmt.Sprintf(`bench.fill(%d, 200, { name: 'shared' })`, documents))
 		from := p.share(url, fmt.Sprint("bench-delayed-", c.side, c.batch), c.batch)

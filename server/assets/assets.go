@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -41,7 +42,7 @@ func encodings() []encoding {
 type variant struct {
 	encoding string
 	file     string
-	etag     string
+	etag     func() string // "" where the file cannot be read
 	size     int64
 }
 
@@ -51,7 +52,8 @@ type Handler struct {
 	files map[string][]variant // by path, "/" for index.html; the encoding to prefer first
 }
 
-// NewHandler reads the files of fsys, a NAME with perhaps NAME.br and NAME.gz beside it. The files must stay as they are.
+// NewHandler finds the files of fsys, a NAME with perhaps NAME.br and NAME.gz beside it. The files must stay as they are. Each is read when
+// it is first asked for: those that nobody wants take no memory.
 func NewHandler(fsys fs.FS) (*Handler, error) {
 	h := &Handler{fsys: fsys, files: make(map[string][]variant)}
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
@@ -75,31 +77,32 @@ func (h *Handler) add(name string) error {
 		url = "/"
 	}
 	for _, e := range encodings() {
-		sum, size, err := h.hash(name + e.suffix)
+		file := name + e.suffix
+		info, err := fs.Stat(h.fsys, file)
 		if e.suffix != "" && err != nil {
 			continue // too small to be worth it
 		}
 		if err != nil {
 			return err
 		}
-		h.files[url] = append(h.files[url], variant{e.name, name + e.suffix, `"` + sum + `"`, size})
+		etag := sync.OnceValue(func() string { return h.etag(file) })
+		h.files[url] = append(h.files[url], variant{e.name, file, etag, info.Size()})
 	}
 	return nil
 }
 
-// hash returns a name for a file's content, and its size.
-func (h *Handler) hash(name string) (string, int64, error) {
+// etag returns a name for a file's content.
+func (h *Handler) etag(name string) string {
 	f, err := h.fsys.Open(name)
 	if err != nil {
-		return "", 0, err
+		return ""
 	}
 	defer f.Close()
 	sum := sha256.New()
-	size, err := io.Copy(sum, f)
-	if err != nil {
-		return "", 0, err
+	if _, err := io.Copy(sum, f); err != nil {
+		return ""
 	}
-	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:12]), size, nil
+	return `"` + base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:12]) + `"`
 }
 
 // Built reports whether the page is there.
@@ -133,7 +136,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-cache") // kept, but asked for each time: the names stay the same from version to version
 	header.Set("Content-Type", contentType(variants[len(variants)-1].file))
-	header.Set("ETag", v.etag)
+	if etag := v.etag(); etag != "" {
+		header.Set("ETag", etag)
+	}
 	if v.encoding != "identity" {
 		header.Set("Content-Encoding", v.encoding)
 	}

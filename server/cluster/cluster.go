@@ -128,7 +128,7 @@ func New(opts *Options) (*Cluster, error) {
 	c.nc = nc
 	c.up.Store(nc.IsConnected())
 	if !nc.IsConnected() {
-		o.Logger.Warn("NATS cannot be reached yet; rooms are of this node alone", "url", nc.Opts.Url)
+		o.Logger.Warn("NATS cannot be reached yet; rooms are of this node alone")
 	}
 	for _, kind := range []string{presenceOf, helloOf, signalTo + c.node, syncTo + c.node, stateTo + c.node} {
 		if _, err := nc.ChanSubscribe(o.Name+kind, c.in); err != nil {

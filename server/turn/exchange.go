@@ -18,7 +18,7 @@ const (
 	firstPort = 49152
 	ports     = 1<<16 - firstPort
 	// inbox is how many datagrams wait for the owner of a relay. It holds what a sender has on its way in a burst.
-	inbox = 256
+	inbox = 128
 	// maxDatagram is the largest that is relayed; pion's server reads no larger ones.
 	maxDatagram = 1600
 	// sweepInterval is how often usage of credentials that ended is forgotten.
@@ -47,7 +47,7 @@ type exchange struct {
 // usage is what a credential is used for.
 type usage struct {
 	relays int          // guarded by exchange.mu
-	bytes  atomic.Int64 // relayed so far
+	bytes  atomic.Int64 // sent so far
 }
 
 func newExchange(opts *Options, c *counters, hosts []netip.Addr) *exchange {

@@ -34,7 +34,7 @@ func (r *relay) WriteTo(p []byte, addr net.Addr) (int, error) {
 	r.exchange.mu.RLock()
 	other := r.exchange.relays[at]
 	r.exchange.mu.RUnlock()
-	if !r.charge(len(p)) || other == nil || !other.charge(len(p)) {
+	if !r.charge(len(p)) || other == nil {
 		r.exchange.counters.dropped.Add(1)
 		return len(p), nil
 	}
@@ -46,7 +46,8 @@ func (r *relay) WriteTo(p []byte, addr net.Addr) (int, error) {
 	return len(p), nil
 }
 
-// charge notes what is relayed for the relay's credential. The relay ends where that is more than the quota.
+// charge notes what the relay's owner sends. The relay ends where its credential has sent more than the quota. Who receives does not pay, or
+// others could spend what is not theirs.
 func (r *relay) charge(n int) bool {
 	if r.usage == nil {
 		return false

@@ -40,7 +40,7 @@ type Options struct {
 	Secret []byte
 
 	TTL            time.Duration // for which a credential can make allocations; default 1 h
-	MaxBytes       int64         // relayed for one credential, both ways together, until its allocations end; default 1 GiB
+	MaxBytes       int64         // that one credential can send, until its allocations end; default 1 GiB
 	MaxAllocations int           // of one credential at a time; default 256
 	MaxRelays      int           // allocations in all; default and at most 16,384
 	MaxConns       int           // TCP and TLS connections; default 4096

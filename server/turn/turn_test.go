@@ -295,7 +295,7 @@ func TestQuotaOfBytes(t *testing.T) {
 	permit(t, b, ra)
 	allocate(t, s, eve.URLs[0], eve)
 	block := bytes.Repeat([]byte{1}, 1000)
-	for range 10_000 { // both have spent it when ann has
+	for range 10_000 {
 		if s.Stats().Allocations <= 2 {
 			break
 		}
@@ -310,6 +310,7 @@ func TestQuotaOfBytes(t *testing.T) {
 		t.Errorf("another relay: %v", err)
 	}
 	allocate(t, s, eve.URLs[0], eve)
+	allocate(t, s, bob.URLs[0], bob) // who received it all has spent nothing
 }
 
 func TestQuotaOfAllocations(t *testing.T) {

@@ -103,6 +103,7 @@ func (m *memory) applyRecord(r store.Record, known *document.Knowledge, changes 
 		return changes, err
 	}
 	versions := make([]version, len(entries))
+	changes = slices.Grow(changes, len(entries))
 	for i := range entries {
 		pos := r.First + store.Position(entries[i].Offset)
 		if pos < m.next {

@@ -59,6 +59,10 @@ func (c counters) covers(n uint64) bool {
 
 // Add makes k cover d, a write of that time; 0 if the time is not known.
 func (k *Knowledge) Add(d Dot, t Time) {
+	if old := k.of[d.Replica]; d.Counter == old.upTo+1 && len(old.beyond) == 0 && !old.forked && k.of != nil && !d.IsZero() {
+		k.of[d.Replica] = counters{upTo: d.Counter, time: t} // the next one, as it nearly always is
+		return
+	}
 	if d.IsZero() || k.Covers(d) && d.Counter != k.Last(d.Replica) {
 		return
 	}

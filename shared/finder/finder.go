@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,11 +87,34 @@ func (f *Finder) Parse(text []byte) (*query.Query, error) { return query.Parse(t
 
 // Find returns the documents of q in its order, as they are at one moment. What they point to must not be changed.
 func (f *Finder) Find(ctx context.Context, q *query.Query) ([]*document.Entry, error) {
+	if docs, ok := f.unindexed(ctx, q); ok {
+		return docs, nil
+	}
 	_, docs, err := f.find(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("find: %w", err)
 	}
 	return docs, nil
+}
+
+// unindexed answers a query for all documents by primary key without indexes, where there are none yet and the log has them in that order, as
+// after a bulk insert or a first sync.
+func (f *Finder) unindexed(ctx context.Context, q *query.Query) (docs []*document.Entry, ok bool) {
+	f.mu.Lock()
+	noting := f.noting
+	f.mu.Unlock()
+	if noting || !q.MatchesAll() || !q.OrderedByKey() || f.ctx.Err() != nil || ctx.Err() != nil {
+		return nil, false
+	}
+	docs, _ = f.held()
+	if !slices.IsSortedFunc(docs, func(a, b *document.Entry) int { return q.Compare(a.ID, a.Body, b.ID, b.Body) }) {
+		return nil, false
+	}
+	docs = docs[min(q.Skip(), len(docs)):]
+	if n, limited := q.Limit(); limited {
+		docs = docs[:min(n, len(docs))]
+	}
+	return docs, true
 }
 
 // Explain answers q and tells how.

@@ -334,6 +334,29 @@ func TestChangesThatIndexesHaveAlready(t *testing.T) {
 	}
 }
 
+// TestUnindexed asks for all documents before there are indexes, in logs that have them in order and that do not.
+func TestUnindexed(t *testing.T) {
+	for _, keys := range []string{"a b c d", "b a d c", "a \U0001F41F \uE000", "a \uE000 \U0001F41F"} {
+		c, f := open(t, memlog.New(nil), nil)
+		for _, key := range strings.Fields(keys) {
+			if _, err := c.Insert(t.Context(), fmt.Appendf(nil, `{"id":"%s","n":1}`, key)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, text := range []string{`{"sort":[{"id":"asc"}]}`, `{"sort":[{"id":"desc"}]}`, `{"sort":[{"id":"asc"}],"skip":1,"limit":1}`, `{"sort":[{"id":"asc"}],"skip":9}`} {
+			q := f.mustParse(t, text)
+			first := idsOf(f.mustFind(t, q))
+			if want := scanned(c, q); first != want {
+				t.Errorf("%s, %s: found %s, want %s", keys, text, first, want)
+			}
+		}
+		f.mustFind(t, f.mustParse(t, `{"selector":{"n":1}}`)) // makes the indexes
+		if got, want := idsOf(f.mustFind(t, f.mustParse(t, `{"sort":[{"id":"asc"}]}`))), scanned(c, f.mustParse(t, `{"sort":[{"id":"asc"}]}`)); got != want {
+			t.Errorf("%s: found %s by the index, want %s", keys, got, want)
+		}
+	}
+}
+
 func TestExplainNamesTheIndex(t *testing.T) {
 	c, f := open(t, memlog.New(nil), nil)
 	for i := range 100 {

@@ -73,15 +73,7 @@ func (f *Finder) prepare() error {
 // build makes the indexes of what the collection holds.
 func (f *Finder) build() error {
 	var docs []*document.Entry
-	f.coll.View(func(v collection.View) {
-		f.from = v.Tail()
-		docs = make([]*document.Entry, 0, v.Len())
-		for e := range v.Since(1) {
-			if !e.Beaten && !e.Deleted {
-				docs = append(docs, e.Entry)
-			}
-		}
-	})
+	docs, f.from = f.held()
 	f.indexes = query.NewIndexes(f.schema)
 	b := f.indexes.StartBuild(len(docs))
 	work := f.work()
@@ -98,6 +90,20 @@ func (f *Finder) build() error {
 	}
 	f.sized()
 	return nil
+}
+
+// held returns what the collection holds, in the order of its log, and the position of what comes next in that.
+func (f *Finder) held() (docs []*document.Entry, next store.Position) {
+	f.coll.View(func(v collection.View) {
+		next = v.Tail()
+		docs = make([]*document.Entry, 0, v.Len())
+		for e := range v.Since(1) {
+			if !e.Beaten && !e.Deleted {
+				docs = append(docs, e.Entry)
+			}
+		}
+	})
+	return docs, next
 }
 
 func (f *Finder) sized() {

@@ -232,6 +232,9 @@ func (c *compiler) addSort(field string, desc bool) error {
 // MatchesAll reports whether the query has no selector.
 func (q *Query) MatchesAll() bool { return len(q.selector) == 0 }
 
+// OrderedByKey reports whether the primary key alone gives the query's order.
+func (q *Query) OrderedByKey() bool { return !q.sortsByFields() }
+
 // Limit returns the largest number of documents that the query returns. ok is false where it has no limit.
 func (q *Query) Limit() (n int, ok bool) { return max(q.limit, 0), q.limit >= 0 }
 

@@ -150,7 +150,7 @@ func parseChanges(v gjson.Result) (changes, error) {
 		c.checkpoint = json.RawMessage(cp.Raw)
 	}
 	if len(c.checkpoint) > maxCheckpoint {
-		return changes{}, fmt.Errorf("%w: checkpoint of %d bytes, at most %d are allowed", ErrLimit, len(c.checkpoint), maxCheckpoint)
+		return changes{}, fmt.Errorf("%w: checkpoint of %d bytes, at most %d are allowed", ErrMessage, len(c.checkpoint), maxCheckpoint)
 	}
 	return c, nil
 }

@@ -62,7 +62,7 @@ type Relayed struct {
 
 // Refused says that the server did not do what was asked: let this peer into Room, or pass a signal to Peer, where that is not
 // "". Err matches a sentinel of package protocol, or is the error of Options.Token. A refused Join is tried again after each
-// reconnect, and when Join is called again. A peer that was in the room no longer is: with protocol.ErrExpired its token ended,
+// reconnect, and when Join is called again; where the room was full also by itself, 15 s later at first and 5 minutes at last. A peer that was in the room no longer is: with protocol.ErrExpired its token ended,
 // and the client has already asked for a new one.
 type Refused struct {
 	Room, Peer string

@@ -14,9 +14,10 @@ type room struct {
 	name   string
 	asked  bool // a join is on its way
 	joined bool
-	failed bool      // there was no token; askAt is to be set
-	askAt  time.Time // to ask with a fresh token then; zero for never
-	delay  backoff   // of asking again when there was no token
+	failed bool          // there was no token; askAt is to be set
+	askAt  time.Time     // to ask with a fresh token then; zero for never
+	delay  backoff       // of asking again when there was no token
+	again  time.Duration // after which it was asked again last when the server refused
 	role   protocol.Role
 	peers  map[string]bool // whether it is an RxDB peer that this one is to replicate with
 }
@@ -70,6 +71,7 @@ func (c *Client) handleJoined(m *protocol.Message) {
 	}
 	r.asked, r.joined = false, true
 	r.delay.reset()
+	r.again = 0
 	if ttl := time.Duration(m.TTL) * time.Second; ttl > 0 {
 		r.askAt = time.Now().Add(c.renewAfter(ttl))
 	}
@@ -197,8 +199,11 @@ func (c *Client) handleError(m *protocol.Message) error {
 	}
 	if r := c.rooms[m.Room]; r != nil && m.ReceiverPeerID == "" {
 		r.asked, r.joined = r.asked && m.Code == protocol.CodeExpired, false
-		if m.Code == protocol.CodeExpired {
+		switch m.Code {
+		case protocol.CodeExpired:
 			r.askAt = time.Now() // at once
+		case protocol.CodeRoomFull, protocol.CodeInternal:
+			r.askAt = time.Now().Add(c.refusedFor(r))
 		}
 	}
 	c.mu.Unlock()

@@ -7,6 +7,12 @@ import (
 	"github.com/shoaldb/shoal/shared/protocol"
 )
 
+const (
+	// refusedMin and refusedMax bound the delay between joins of a room that is full.
+	refusedMin = 15 * time.Second
+	refusedMax = 5 * time.Minute
+)
+
 // ask sends a join; c.mu is held. Where it takes a token, a goroutine gets that first.
 func (c *Client) ask(s *session, r *room) {
 	r.asked, r.askAt = true, time.Time{}
@@ -57,12 +63,17 @@ func (c *Client) renewAfter(ttl time.Duration) time.Duration {
 	return 5*part + time.Duration(c.opts.Rand.Int64N(int64(part)+1))
 }
 
+// refusedFor returns how long to wait before asking again for a room that was full, or with which the server was at fault. It is
+// called by the session's goroutine; c.mu is held.
+func (c *Client) refusedFor(r *room) time.Duration {
+	r.again = min(max(2*r.again, refusedMin), refusedMax)
+	half := r.again / 2
+	return half + time.Duration(c.opts.Rand.Int64N(int64(half)+1))
+}
+
 // askAgain asks for the rooms for which it is time, and returns how long it is until the next.
 func (c *Client) askAgain(s *session) time.Duration {
 	const never = time.Hour // asked again then
-	if c.opts.Token == nil {
-		return never
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := never

@@ -114,3 +114,36 @@ func TestTokenRenewal(t *testing.T) {
 		conn.expectJoin("token7")
 	})
 }
+
+// TestRefusedAgain: a room that was full is asked for again, later each time, until it has room.
+func TestRefusedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeServer(t)
+		c := s.start(&Options{Token: func(context.Context, string) (string, error) { return "token", nil }})
+		defer c.Close()
+		if err := c.Join(roomA); err != nil {
+			t.Fatal(err)
+		}
+		conn := s.accept()
+		conn.greet("", self)
+		if e, ok := event(t, c).(Connected); !ok {
+			t.Fatalf("event %+v", e)
+		}
+		conn.expectJoin("token")
+		var waits []time.Duration
+		for range 8 {
+			conn.say(`{"type":"error","code":"room_full","message":"room is full","room":"room-a"}`)
+			if refused, ok := event(t, c).(Refused); !ok || !errors.Is(refused.Err, protocol.ErrRoomFull) {
+				t.Fatalf("event %+v", refused)
+			}
+			waits = append(waits, conn.expectJoin("token"))
+		}
+		if waits[0] < refusedMin/2 || waits[0] > refusedMin || waits[7] < refusedMax/2 || waits[7] > refusedMax {
+			t.Errorf("asked again after %v", waits)
+		}
+		conn.say(joined(roomA, peerX))
+		if e, ok := event(t, c).(Joined); !ok || e.Room != roomA {
+			t.Errorf("event %+v", e)
+		}
+	})
+}

@@ -80,8 +80,12 @@ type TasksOptions struct {
 
 // Tasks runs the calls that JavaScript makes, each in a goroutine with a promise for its outcome. Close ends and awaits them.
 type Tasks struct {
-	opts TasksOptions
-	gate gate.Gate
+	opts      TasksOptions
+	gate      gate.Gate
+	promises  js.Value    // Promise
+	resolvers js.Value    // Promise.withResolvers, undefined where there is none
+	get       js.Value    // Reflect.get
+	parts     [3]js.Value // names of what resolvers returns
 
 	mu      sync.Mutex // guards the following fields
 	fatal   error
@@ -95,7 +99,16 @@ type deferred struct {
 
 // NewTasks makes Tasks; opts may be nil. The caller closes them.
 func NewTasks(opts *TasksOptions) *Tasks {
-	t := &Tasks{pending: make(map[*deferred]struct{})}
+	global := js.Global()
+	t := &Tasks{
+		promises: global.Get("Promise"),
+		get:      global.Get("Reflect").Get("get"),
+		parts:    [3]js.Value{js.ValueOf("promise"), js.ValueOf("resolve"), js.ValueOf("reject")},
+		pending:  make(map[*deferred]struct{}),
+	}
+	if with := t.promises.Get("withResolvers"); with.Truthy() {
+		t.resolvers = with.Call("bind", t.promises)
+	}
 	if opts != nil {
 		t.opts = *opts
 	}
@@ -105,7 +118,7 @@ func NewTasks(opts *TasksOptions) *Tasks {
 // Promise runs fn in a goroutine and returns a promise for what it returns, which js.ValueOf must take. An error rejects the
 // promise with what ToJS makes of it; a panic rejects it and all others, for good, with CodeFatal. ctx ends with Close.
 func (t *Tasks) Promise(fn func(ctx context.Context) (any, error)) js.Value {
-	promise, d := newDeferred()
+	promise, d := t.newDeferred()
 	ctx, leave, err := t.gate.Enter(context.Background())
 	if err != nil {
 		d.reject.Invoke(ToJS(err, CodeClosed))
@@ -135,14 +148,22 @@ func (t *Tasks) admit(d *deferred) error {
 	return t.fatal
 }
 
-func newDeferred() (promise js.Value, d *deferred) {
+// newDeferred makes a promise. With an executor the browser calls back into this program, which takes as long as the rest of a small write;
+// browsers before 2024 know no other way.
+func (t *Tasks) newDeferred() (promise js.Value, d *deferred) {
 	d = &deferred{}
+	if t.resolvers.Truthy() {
+		made := t.resolvers.Invoke()
+		part := func(i int) js.Value { return t.get.Invoke(made, t.parts[i]) }
+		d.resolve, d.reject = part(1), part(2)
+		return part(0), d
+	}
 	executor := NewFunc(func(_ js.Value, args []js.Value) any {
 		d.resolve, d.reject = args[0], args[1]
 		return nil
 	})
 	defer executor.Release() // the constructor has called it when it returns
-	return js.Global().Get("Promise").New(executor.Value), d
+	return t.promises.New(executor.Value), d
 }
 
 func (t *Tasks) settle(d *deferred, result any, err error) {

@@ -60,6 +60,8 @@ export abstract class Bulk<T> implements WriteTarget, BulkResult<T> {
 
 	/** Queues the item and returns how many characters that took. */
 	abstract queue(index: number): number;
+	/** Keeps the text that was written. */
+	protected keep(_index: number, _rows: string, _from: number, _to: number): void {}
 	protected abstract document(index: number, version: Version, superseded: boolean): Document<T>;
 	protected abstract item(index: number): { id: string; document: T };
 
@@ -69,7 +71,8 @@ export abstract class Bulk<T> implements WriteTarget, BulkResult<T> {
 		return outcomes === 0 ? Promise.resolve() : new Promise((resolve) => (this.#settled = resolve));
 	}
 
-	written(index: number, version: Version, superseded: boolean): void {
+	written(index: number, version: Version, superseded: boolean, _body?: unknown, rows = '', from = 0, to = 0): void {
+		this.keep(index, rows, from, to);
 		this.#versions[index] = version;
 		if (superseded) {
 			this.#superseded.add(index);
@@ -109,7 +112,9 @@ export class BulkWrite<T> extends Bulk<T> {
 	readonly #kind: 'i' | 'u';
 	readonly #documents: readonly T[];
 	readonly #ids: string[] = [];
-	readonly #texts: string[] = [];
+	readonly #rows: string[] = []; // by index: a text that has that of the document, and where
+	readonly #from: number[] = [];
+	readonly #to: number[] = [];
 
 	constructor(records: Records<T>, kind: 'i' | 'u', documents: readonly T[]) {
 		super(records);
@@ -121,7 +126,6 @@ export class BulkWrite<T> extends Bulk<T> {
 		try {
 			const draft = this.records.drafts.fresh(this.#documents[index], `documents[${index}]`);
 			this.#ids[index] = draft.id;
-			this.#texts[index] = draft.text;
 			this.records.push(this.#kind, draft, this, index);
 			return draft.text.length;
 		} catch (error) {
@@ -130,8 +134,15 @@ export class BulkWrite<T> extends Bulk<T> {
 		}
 	}
 
+	protected override keep(index: number, rows: string, from: number, to: number): void {
+		this.#rows[index] = rows;
+		this.#from[index] = from;
+		this.#to[index] = to;
+	}
+
 	protected document(index: number, version: Version, superseded: boolean): Document<T> {
-		return this.records.wrote(this.#ids[index] as string, this.#texts[index] as string, version, superseded);
+		const text = (this.#rows[index] as string).slice(this.#from[index], this.#to[index]);
+		return this.records.wrote(this.#ids[index] as string, text, version, superseded);
 	}
 
 	protected item(index: number): { id: string; document: T } {

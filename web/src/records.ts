@@ -151,7 +151,7 @@ export class Records<T> {
 
 	/** The result of a query, which is JSON text. */
 	observe(query: string): Observable<Document<T>[]> {
-		return live(this.closed, this.#watched<Document<T>[]>('observe', query, [], (kind, text, result) => {
+		return live(this.closed, this.#watched<Document<T>[]>('observe', query, () => [], (kind, text, result) => {
 			if (kind === 'rows') {
 				this.#push(result, text);
 				return result; // which nobody has seen yet
@@ -162,23 +162,20 @@ export class Records<T> {
 
 	/** The number of documents that meet a query's selector. */
 	observeCount(query: string): Observable<number> {
-		return live(this.closed, this.#watched('observeCount', query, 0, (_, text) => Number(text)));
+		return live(this.closed, this.#watched('observeCount', query, () => 0, (_, text) => Number(text)));
 	}
 
 	/** Begins what the core keeps up to date. */
-	#watched<R>(method: 'observe' | 'observeCount', query: string, start: R, take: (kind: string, text: string, result: R) => R): Begin<R> {
+	#watched<R>(method: 'observe' | 'observeCount', query: string, start: () => R, take: (kind: string, text: string, result: R) => R): Begin<R> {
 		return (show, fail) => {
-			let result = structuredClone(start);
+			let result = start();
 			let complete = false;
 			let stopped = false;
 			const of = this.core.own({
 				event: (kind, text) => {
-					const next = take(kind, text, result);
-					if (next !== result || !complete) {
-						result = next;
-						if (complete) {
-							show(result);
-						}
+					result = take(kind, text, result);
+					if (complete && !stopped) {
+						show(result);
 					}
 				},
 			});

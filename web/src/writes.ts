@@ -15,16 +15,16 @@ export type WriteKind = 'i' | 'u' | 'p' | 'd' | `r${number}:${number}:`;
 export interface WriteTarget {
 	/**
 	 * It is stored as this version. superseded: another write of the same commit came after it, under the same version. body: what a
-	 * patch made.
+	 * patch made. The text that was given is what rows has from there to there.
 	 */
-	written(index: number, version: Version, superseded: boolean, body: unknown): void;
+	written(index: number, version: Version, superseded: boolean, body: unknown, rows: string, from: number, to: number): void;
 	failed(index: number, error: Error): void;
 }
 
 /** A write on its way: the two lines of wasm/rows_js.go. */
 interface Row {
 	readonly head: string;
-	readonly body: string;
+	body: string; // empty once it is on its way
 	readonly id: string;
 	readonly target: WriteTarget;
 	readonly index: number;
@@ -91,34 +91,44 @@ export class WriteQueue {
 
 	async #send(rows: Row[]): Promise<void> {
 		const lines: string[] = [];
-		for (const { head, body } of rows) {
-			lines.push(head, body);
+		const ends: number[] = []; // of the bodies
+		let chars = 0;
+		for (const row of rows) {
+			chars += row.head.length + row.body.length + 2;
+			ends.push(chars - 1);
+			lines.push(row.head, row.body);
+			row.body = ''; // one long text is easier to keep than many short ones
 		}
 		lines.push('');
+		const text = lines.join('\n');
+		lines.length = 0;
 		let outcome: Outcome;
 		try {
-			outcome = JSON.parse(await this.#core.call<string>('write', this.#collection, this.#encoder.encode(lines.join('\n'))));
+			outcome = JSON.parse(await this.#core.call<string>('write', this.#collection, this.#encoder.encode(text)));
 		} catch (error) {
 			for (const { target, index } of rows) {
 				target.failed(index, toShoalError(error));
 			}
 			return;
 		}
-		settle(rows, outcome);
+		settle(rows, outcome, text, ends);
 	}
 }
 
-function settle(rows: readonly Row[], { v, s, b, e }: Outcome): void {
+function settle(rows: readonly Row[], { v, s, b, e }: Outcome, text: string, ends: readonly number[]): void {
 	const superseded = new Set(s);
 	const bodies = new Map(b);
 	const errors = new Map(e.map(([row, code, message]) => [row, { code, message }]));
-	for (let i = 0; i < rows.length; i++) {
-		const { target, index, id } = rows[i] as Row;
+	for (let i = 0, start = 0; i < rows.length; i++) {
+		const { head, target, index, id } = rows[i] as Row;
+		const from = start + head.length + 1;
+		const to = ends[i] as number;
+		start = to + 1;
 		const error = errors.get(i);
 		if (error) {
 			target.failed(index, new ShoalError(error.code, error.message, { documentId: id }));
 		} else {
-			target.written(index, { replica: v[2 * i] as number, counter: v[2 * i + 1] as number }, superseded.has(i), bodies.get(i));
+			target.written(index, { replica: v[2 * i] as number, counter: v[2 * i + 1] as number }, superseded.has(i), bodies.get(i), text, from, to);
 		}
 	}
 }

@@ -144,6 +144,9 @@ func (d *drive) signal(s signal) error {
 }
 
 func (d *drive) accept(s signal) error {
+	if d.mark != nil && s.From != d.remote() {
+		return ErrReplaced // a restart reached what took the peer's place, which does not know the connection
+	}
 	if err := d.checkMark(s.SDP); err != nil {
 		return err
 	}

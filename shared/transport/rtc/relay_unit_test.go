@@ -3,6 +3,7 @@ package rtc
 import (
 	"bytes"
 	"crypto/ecdh"
+	"embed"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -16,7 +17,12 @@ import (
 	"github.com/shoaldb/shoal/shared/transport"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+// golden has the files, for browsers have no disk.
+//
+//go:embed testdata/relay/*.hex
+var golden embed.FS
+
+var update = flag.Bool("update", false, "rewrite the golden files, for the next run")
 
 // relayPair makes the keys of both ends, of fixed private keys.
 func relayPair(t *testing.T) (initiator, responder *relayKeys) {
@@ -70,7 +76,7 @@ func TestRelayGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		want, err := os.ReadFile(file)
+		want, err := golden.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
