@@ -13,7 +13,7 @@ import (
 	"github.com/shoaldb/shoal/shared/store/boltlog"
 )
 
-// TestCheck damages a page in each part of the file: what Check does not find is in what records say, and reading tells the same as before then.
+// TestCheck damages one page after the other. Those that are free, or go on with the data of the one before, it does not find.
 func TestCheck(t *testing.T) {
 	dir := t.TempDir()
 	db, err := boltlog.Open(dir, nil)
@@ -44,7 +44,7 @@ func TestCheck(t *testing.T) {
 	}
 	const page = 4096
 	found := 0
-	for at := 2 * page; at < len(good); at += page {
+	for at := 2 * page; at < len(good) && found < 5; at += page {
 		bad := append([]byte(nil), good...)
 		for i := range 16 { // of the page's head
 			bad[at+i] ^= 0x55
@@ -53,13 +53,12 @@ func TestCheck(t *testing.T) {
 			found++
 		}
 	}
-	if found == 0 {
-		t.Error("no damaged page was found")
+	if found < 5 {
+		t.Errorf("%d damaged pages were found", found)
 	}
 	if err := checkBytes(t, good[:len(good)/2/page*page]); err == nil {
 		t.Error("half of a file passes")
 	}
-	t.Logf("found %d of %d damaged pages, some of which are free", found, len(good)/page-2)
 }
 
 // checkBytes checks a file with this content. An error of Open, which looks at the first pages, is as good.
