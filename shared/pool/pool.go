@@ -144,10 +144,10 @@ func (p *Pool) bridgeTo(ctx context.Context, mesh *Mesh) (err error) {
 	switch {
 	case p.opts.RxDB == nil:
 		return nil
-	case mesh.signaler == nil:
-		return errors.New("the mesh has connections of another kind than WebRTC; use Connect")
 	case len(mesh.secret) > 0:
 		return errors.New("the mesh has a secret, which RxDB clients cannot prove; use one without, or a room of their own")
+	case mesh.signaler == nil:
+		return errors.New("the mesh has connections of another kind than WebRTC; use Connect")
 	}
 	p.bridge, err = newBridge(ctx, p, mesh.signaler)
 	return err
