@@ -297,7 +297,7 @@ type outcome struct {
 // postDocuments stores the rows of the request, or of each that differs from what is there: so an import that was broken off can be
 // begun anew and writes nothing twice. The answer comes when they are stored.
 func (a *api) postDocuments(w http.ResponseWriter, r *http.Request) error {
-	batches := make(map[string][]collection.Row)
+	batches := make(map[string][][]byte)
 	var o outcome
 	in := json.NewDecoder(bufio.NewReader(r.Body))
 	for {
@@ -307,7 +307,7 @@ func (a *api) postDocuments(w http.ResponseWriter, r *http.Request) error {
 		} else if err != nil {
 			return fmt.Errorf("read documents: %w", err)
 		}
-		batches[d.Collection] = append(batches[d.Collection], collection.Row{Body: d.Document})
+		batches[d.Collection] = append(batches[d.Collection], d.Document)
 	}
 	for _, name := range slices.Sorted(maps.Keys(batches)) {
 		if err := a.store(r.Context(), name, batches[name], &o); err != nil {
@@ -317,7 +317,7 @@ func (a *api) postDocuments(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, o)
 }
 
-func (a *api) store(ctx context.Context, name string, rows []collection.Row, o *outcome) error {
+func (a *api) store(ctx context.Context, name string, bodies [][]byte, o *outcome) error {
 	s, _, err := a.find(ctx, name)
 	if err != nil {
 		return err
@@ -326,8 +326,8 @@ func (a *api) store(ctx context.Context, name string, rows []collection.Row, o *
 	if err != nil {
 		return err
 	}
-	fresh := slices.DeleteFunc(rows, func(r collection.Row) bool { return holds(c, r.Body) })
-	o.Unchanged += len(rows) - len(fresh)
+	fresh := slices.DeleteFunc(bodies, func(b []byte) bool { return holds(c, b) })
+	o.Unchanged += len(bodies) - len(fresh)
 	for _, r := range c.BulkUpsert(ctx, fresh) {
 		if r.Err != nil {
 			o.Faults = append(o.Faults, fmt.Sprintf("%s: %v", name, r.Err))
