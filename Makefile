@@ -31,8 +31,8 @@ JS_PACKAGES := ./shared/... ./wasm/... ./internal/gate ./internal/leakcheck
 BROWSER_PACKAGES := ./wasm/... ./shared/transport/rtc
 
 GO_SOURCES   := $(shell find shared wasm internal/gate -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
-SERVER_FILES := $(shell find server shared -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
-PEER_FILES   := $(shell find peer shared *.go -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
+SERVER_FILES := $(shell find server shared internal/flags -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
+PEER_FILES   := $(shell find peer shared internal/flags internal/gate *.go -name '*.go' -not -name '*_test.go' 2>/dev/null) go.mod go.sum
 WEB_SOURCES  := $(shell find web/src -name '*.ts' -not -path '*/demo/*' 2>/dev/null) web/build.mjs web/tsconfig.json
 DEMO_SOURCES := $(shell find web/src/demo -type f 2>/dev/null) web/build.mjs
 MODULES      := web/node_modules/.package-lock.json

@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/shoaldb/shoal"
+	"github.com/shoaldb/shoal/internal/flags"
 	"github.com/shoaldb/shoal/shared/collection"
 )
 
@@ -87,7 +88,7 @@ type status struct {
 }
 
 func (a *api) getStatus(w http.ResponseWriter, _ *http.Request) error {
-	return answer(w, status{os.Getpid(), a.command, version()})
+	return answer(w, status{os.Getpid(), a.command, flags.Build()})
 }
 
 // versionOf returns the version of the schema of a collection, if it has one.
