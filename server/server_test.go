@@ -38,11 +38,18 @@ const asServer = "SHOAL_TEST_SERVER"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asServer) != "" {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			os.Exit(1) // the test that started it has ended, killed perhaps
+		}()
 		main()
 		return
 	}
 	leakcheck.Main(m)
 }
+
+// patience bounds waits. What takes so long, on a machine with much else to do, does not come.
+const patience = 2 * time.Minute
 
 func noEnv(string) string { return "" }
 
