@@ -15,6 +15,7 @@ import (
 
 	nats "github.com/nats-io/nats-server/v2/server"
 
+	"github.com/shoaldb/shoal/internal/child"
 	"github.com/shoaldb/shoal/shared/protocol"
 	"github.com/shoaldb/shoal/shared/signaling"
 )
@@ -28,9 +29,7 @@ func process(t *testing.T, args ...string) (*exec.Cmd, string) {
 	}
 	cmd := exec.Command(exe, args...)
 	cmd.Env = append(os.Environ(), asServer+"=1")
-	if _, err := cmd.StdinPipe(); err != nil { // whose end it notices, however that comes
-		t.Fatal(err)
-	}
+	child.EndsWithParent(cmd)
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
