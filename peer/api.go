@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/shoaldb/shoal"
+	"github.com/shoaldb/shoal/internal/flags"
 	"github.com/shoaldb/shoal/shared/collection"
 )
 
@@ -87,7 +88,7 @@ type status struct {
 }
 
 func (a *api) getStatus(w http.ResponseWriter, _ *http.Request) error {
-	return answer(w, status{os.Getpid(), a.command, version()})
+	return answer(w, status{os.Getpid(), a.command, flags.Build()})
 }
 
 // versionOf returns the version of the schema of a collection, if it has one.
@@ -271,7 +272,7 @@ func (a *api) getDocument(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return fmt.Errorf("%w: %s in %s", shoal.ErrNotFound, q.Get("id"), q.Get("collection"))
 	}
-	_, err = w.Write(append(d.Body, '\n'))
+	_, err = w.Write(slices.Concat(d.Body, []byte{'\n'})) // the body is the collection's
 	return err
 }
 
@@ -294,8 +295,8 @@ type outcome struct {
 	Faults    []string `json:"faults,omitempty"`
 }
 
-// postDocuments stores the rows of the request, or of each that differs from what is there: so an import that was broken off can be
-// begun anew and writes nothing twice. The answer comes when they are stored.
+// postDocuments stores those rows of the request that differ from what is there: so an import that was broken off can be begun anew and
+// writes nothing twice. The answer comes when they are stored.
 func (a *api) postDocuments(w http.ResponseWriter, r *http.Request) error {
 	batches := make(map[string][][]byte)
 	var o outcome
@@ -356,7 +357,6 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
 	out := newRows(w)
 	var wg sync.WaitGroup
 	defer wg.Wait()
