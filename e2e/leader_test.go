@@ -160,6 +160,9 @@ func TestFrozen(t *testing.T) {
 	other.Do(`for await (const d of todos.findOne('after').$) if (d) break`)
 }
 
+// patience bounds waits. What takes so long does not come.
+const patience = time.Minute
+
 // await returns the tab that comes to lead.
 func await(t *testing.T, tabs []*chrome.Tab) *chrome.Tab {
 	t.Helper()
