@@ -60,7 +60,7 @@ export interface DatabaseBase<C = Collections> {
 	remove(): Promise<void>;
 }
 
-/** A database; its collections are properties of it, too. */
+/** A database; its collections are properties of it, too, but for those that are named like something else that it has. */
 export type Database<C = Collections> = DatabaseBase<C> & C;
 
 const databases = new WeakMap<object, DatabaseObject>();
