@@ -167,7 +167,7 @@ export interface ReplicationPool<T = any> {
 	awaitFirstPeer(): Promise<void>;
 	/** Resolves when there is a peer, and all peers have what is here and the other way round. */
 	awaitInSync(): Promise<void>;
-	/** Resolves when at least so many peers (1 by default) hold this version of a document, or a later one. */
+	/** Resolves when at least so many of the peers that are connected (1 by default) hold this version of a document, or a later one. */
 	awaitReplicated(document: Document<T>, options?: { peers?: number }): Promise<void>;
 	/** How the connection to a peer is made up; undefined where there is none. */
 	stats(peerId: string): Promise<PeerStats | undefined>;
@@ -454,7 +454,7 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 
 	async awaitReplicated(document: Document<T>, { peers = 1 }: { peers?: number } = {}): Promise<void> {
 		const version = document && versionOf(document);
-		if (!version) {
+		if (!version || document.collection !== this.collection) {
 			throw new TypeError('document must be a document of the collection');
 		}
 		if (!(Number.isInteger(peers) && peers >= 0)) {
