@@ -78,6 +78,28 @@ func TestConflictInStandby(t *testing.T) {
 	}
 }
 
+// TestCreatorThatFailsOnce has a tab lead whose first attempt to make the connections fails. The next one counts.
+func TestCreatorThatFailsOnce(t *testing.T) {
+	s := shoalserver.Start(t)
+	tab, other := user(t, s), user(t, s)
+	other.Do(`await replicate()`)
+	tab.Do(`
+		const shoal = await import('/shoal.js');
+		const create = shoal.getConnectionHandlerWebRTC('ws://' + location.host + '/signal');
+		window.attempts = 0;
+		const connectionHandlerCreator = (options) => {
+			if (++attempts === 1) throw new Error('mine');
+			return create(options);
+		};
+		const begin = () => shoal.replicateP2P({ collection: todos, topic: 'my-users-pool', pull: {}, push: {}, connectionHandlerCreator });
+		window.pool = await begin().catch(begin);
+		await pool.awaitFirstPeer();
+	`)
+	if n := chrome.Eval[int](tab, `attempts`); n != 2 {
+		t.Errorf("%d attempts", n)
+	}
+}
+
 // TestSeed is the program that users of RxDB have, with another import path.
 func TestSeed(t *testing.T) {
 	s := shoalserver.Start(t)

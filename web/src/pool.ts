@@ -306,7 +306,12 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 	async #lead(): Promise<void> {
 		const number = this.#connect();
 		this.#start(number);
-		await number;
+		try {
+			await number;
+		} catch (error) {
+			this.#await(); // this tab may be asked to lead again
+			throw error;
+		}
 		this.#leads.next(true);
 	}
 
