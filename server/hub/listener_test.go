@@ -55,7 +55,7 @@ func TestListenerPassesRequestsOn(t *testing.T) {
 		"long header":        {"GET /page HTTP/1.1\r\nHost: x\r\nCookie: " + strings.Repeat("x", 20000) + "\r\n\r\n", 200, "page"},
 		"HTTP/1.0":           {"GET /page HTTP/1.0\r\n\r\n", 200, "page"},
 		"no upgrade":         {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 426, "this is a signaling server"},
-		"garbage":            {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, ""},
+		"garbage":            {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", 400, ""}, // nothing that stays unread and resets the connection
 		"no key":             {"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n", 400, "handshake"},
 		"another version":    {"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", 426, ""},
 		"bad origin":         {"GET / HTTP/1.1\r\n" + upgrade + "Origin: https://bad.test\r\n\r\n", 403, "origin not allowed"},
