@@ -44,6 +44,8 @@ SUITES  := test-go test-pool sim test-node test-browser test-web test-e2e
 RESULTS := build/tests
 TALLY   := bin/tally
 RUN      = $(TALLY) run $(RESULTS)/$@
+# A package's tests end after 10 minutes by default, which is soon on a busy machine.
+LONG    := -timeout 30m
 # Simulated histories where they run slowly: with the race detector, and in Node.js.
 FEW     := 15
 
@@ -147,11 +149,11 @@ $(TALLY): $(wildcard internal/tally/*.go) | go
 
 ## test-go     Go tests on this machine, with the race detector
 test-go: $(TALLY) | go cc
-	$(RUN) $(GO) test -json -race $$($(GO) list ./... | grep -v -e /e2e -e /bench/ -e /shared/pool$$)
+	$(RUN) $(GO) test -json $(LONG) -race $$($(GO) list ./... | grep -v -e /e2e -e /bench/ -e /shared/pool$$)
 
 ## test-pool   the tests of package pool, and with them few simulated histories, with the race detector
 test-pool: $(TALLY) | go cc
-	$(RUN) $(GO) test -json -race ./shared/pool -args -sim.seeds $(FEW)
+	$(RUN) $(GO) test -json $(LONG) -race ./shared/pool -args -sim.seeds $(FEW)
 
 ## sim         simulated histories, SEEDS of them; make sim FROM=n SEEDS=1 is one again
 sim: $(TALLY) | go
@@ -162,12 +164,12 @@ sim: $(TALLY) | go
 test-js: test-node test-browser
 
 test-node: $(TALLY) | go node
-	$(JS) $(RUN) $(GO) test -json -exec="$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" $$($(JS) $(GO) list $(JS_PACKAGES) | grep -v /shared/pool$$)
-	$(JS) $(RUN)-pool $(GO) test -json -exec="$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" ./shared/pool -args -sim.seeds $(FEW)
+	$(JS) $(RUN) $(GO) test -json $(LONG) -exec="$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" $$($(JS) $(GO) list $(JS_PACKAGES) | grep -v /shared/pool$$)
+	$(JS) $(RUN)-pool $(GO) test -json $(LONG) -exec="$$($(GO) env GOROOT)/lib/wasm/go_js_wasm_exec" ./shared/pool -args -sim.seeds $(FEW)
 
 test-browser: $(TALLY) | go chromium
 	$(GO) build -o bin/browsertest ./internal/browsertest
-	$(JS) $(RUN) $(GO) test -json -p 1 -exec="$(CURDIR)/bin/browsertest" $(BROWSER_PACKAGES)
+	$(JS) $(RUN) $(GO) test -json $(LONG) -p 1 -exec="$(CURDIR)/bin/browsertest" $(BROWSER_PACKAGES)
 
 ## test-web    the JavaScript API in Node.js
 test-web: web wasm $(TALLY)
@@ -175,7 +177,7 @@ test-web: web wasm $(TALLY)
 
 ## test-e2e    the built page and library in Chromium
 test-e2e: build $(RXDB) $(TALLY) | chromium
-	$(RUN) $(GO) test -json -p 1 ./e2e/...
+	$(RUN) $(GO) test -json -p 1 $(LONG) ./e2e/...
 
 ## bench-quick Shoal beside RxDB and the bare browser, in Chromium; ROWS=pattern measures some of it
 bench-quick: build bench/node_modules/.package-lock.json | chromium
