@@ -161,7 +161,7 @@ func TestFrozen(t *testing.T) {
 }
 
 // patience bounds waits. What takes so long does not come.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // await returns the tab that comes to lead.
 func await(t *testing.T, tabs []*chrome.Tab) *chrome.Tab {
