@@ -42,6 +42,7 @@ func TestAssets(t *testing.T) {
 		"/shoal.js.map": "application/json",
 		"/shoal.d.ts":   "application/typescript; charset=utf-8",
 		"/shoal.wasm":   "application/wasm",
+		"/validate.js":  "text/javascript; charset=utf-8",
 		"/demo.js":      "text/javascript; charset=utf-8",
 		"/demo.css":     "text/css; charset=utf-8",
 	} {

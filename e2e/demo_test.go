@@ -50,8 +50,10 @@ func TestDemo(t *testing.T) {
 
 	add(a, "Milk")
 	add(b, "Bread")
-	has(b, "Milk")
-	has(a, "Bread")
+	for _, tab := range []*chrome.Tab{a, b} {
+		has(tab, "Milk")
+		has(tab, "Bread")
+	}
 	b.Click(`.todo .done`)
 	a.Wait(`document.querySelectorAll('.done:checked').length === 1`)
 	a.Click(`.todo:not(:has(:checked)) .text`)

@@ -58,6 +58,48 @@ func TestTabs(t *testing.T) {
 	}
 }
 
+// TestConflictInStandby has a conflict come up in the tab that replicates; the other one hears of it, too.
+func TestConflictInStandby(t *testing.T) {
+	s := shoalserver.Start(t)
+	browser := chrome.NewProfile(t).Open(t, nil)
+	first, second, other := open(browser, s), open(browser, s), user(t, s)
+	for _, tab := range []*chrome.Tab{first, second} {
+		connect(tab, "", "")
+		tab.Do(`window.conflicts = []; pool.conflict$.subscribe((c) => conflicts.push([c.documentId, c.local.title, c.remote.title, c.result.title].join()))`)
+	}
+	first.Do(`await todos.insert({ id: 'x', title: 'of first' })`)
+	other.Do(`await todos.insert({ id: 'x', title: 'of other' })`)
+	connect(other, "", "pull: undefined") // so that it comes up in the first browser
+	for _, tab := range []*chrome.Tab{first, second} {
+		tab.Wait(`conflicts.length > 0`)
+		if got := chrome.Eval[string](tab, `conflicts.join('; ')`); got != "x,of first,of other,of other" {
+			t.Errorf("conflicts: %s", got)
+		}
+	}
+}
+
+// TestCreatorThatFailsOnce has a tab lead whose first attempt to make the connections fails. The next one counts.
+func TestCreatorThatFailsOnce(t *testing.T) {
+	s := shoalserver.Start(t)
+	tab, other := user(t, s), user(t, s)
+	other.Do(`await replicate()`)
+	tab.Do(`
+		const shoal = await import('/shoal.js');
+		const create = shoal.getConnectionHandlerWebRTC('ws://' + location.host + '/signal');
+		window.attempts = 0;
+		const connectionHandlerCreator = (options) => {
+			if (++attempts === 1) throw new Error('mine');
+			return create(options);
+		};
+		const begin = () => shoal.replicateP2P({ collection: todos, topic: 'my-users-pool', pull: {}, push: {}, connectionHandlerCreator });
+		window.pool = await begin().catch(begin);
+		await pool.awaitFirstPeer();
+	`)
+	if n := chrome.Eval[int](tab, `attempts`); n != 2 {
+		t.Errorf("%d attempts", n)
+	}
+}
+
 // TestSeed is the program that users of RxDB have, with another import path.
 func TestSeed(t *testing.T) {
 	s := shoalserver.Start(t)

@@ -40,6 +40,16 @@ func (c *core) asked(a arguments, i int) (*coll, *query.Query, error) {
 	return o, q, nil
 }
 
+// askedFor returns what asked does for (collection, number, query), and that number, of which the answer is told.
+func (c *core) askedFor(a arguments) (o *coll, of int, q *query.Query, err error) {
+	o, q, err = c.asked(a, 2)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	number, err := at[float64](a, 1)
+	return o, int(number), q, err
+}
+
 // partBytes is how much of a long result is told at a time.
 const partBytes = 256 << 10
 
@@ -60,11 +70,7 @@ func (o *coll) tellRows(ctx context.Context, of int, docs []*document.Entry) (la
 
 // find (collection, number, query) returns the last part of a query's result as a reading. What comes before it is told of as eventRows of number.
 func (c *core) find(ctx context.Context, a arguments) (any, error) {
-	o, q, err := c.asked(a, 2)
-	if err != nil {
-		return nil, err
-	}
-	of, err := at[float64](a, 1)
+	o, of, q, err := c.askedFor(a)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +78,7 @@ func (c *core) find(ctx context.Context, a arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.tellRows(ctx, int(of), docs)
+	return o.tellRows(ctx, of, docs)
 }
 
 // count (collection, query) returns the number of documents that meet a query's selector.
@@ -100,15 +106,11 @@ func (c *core) explain(ctx context.Context, a arguments) (any, error) {
 // observe (collection, number, query) tells of a query's result from now on: first all of it, as eventRows, and once the promise is
 // fulfilled, of what changes about it, as eventEdits. number is of JavaScript's choice, below 0.
 func (c *core) observe(ctx context.Context, a arguments) (any, error) {
-	o, q, err := c.asked(a, 2)
+	o, of, q, err := c.askedFor(a)
 	if err != nil {
 		return nil, err
 	}
-	of, err := at[float64](a, 1)
-	if err != nil {
-		return nil, err
-	}
-	l := &observed{coll: o, number: int(of), early: true}
+	l := &observed{coll: o, number: of, early: true}
 	var docs []*document.Entry
 	live, err := o.finder.Live(ctx, q, func(all []*document.Entry) { docs = all }, l.tell)
 	if err != nil {
@@ -174,19 +176,15 @@ func (o *coll) edits(edits []query.Edit) string {
 // observeCount (collection, number, query) tells of the number of documents that meet a query's selector, now and whenever it is another, as
 // eventCount of number.
 func (c *core) observeCount(ctx context.Context, a arguments) (any, error) {
-	o, q, err := c.asked(a, 2)
+	o, of, q, err := c.askedFor(a)
 	if err != nil {
 		return nil, err
 	}
-	of, err := at[float64](a, 1)
+	l, err := o.finder.LiveCount(ctx, q, func(n int) { c.tell(eventCount, of, strconv.Itoa(n)) })
 	if err != nil {
 		return nil, err
 	}
-	l, err := o.finder.LiveCount(ctx, q, func(n int) { c.tell(eventCount, int(of), strconv.Itoa(n)) })
-	if err != nil {
-		return nil, err
-	}
-	o.watchUntil(int(of), l.Stop)
+	o.watchUntil(of, l.Stop)
 	return nil, nil
 }
 

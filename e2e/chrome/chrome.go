@@ -21,7 +21,17 @@ type Profile struct{ dir string }
 // NewProfile makes an empty profile that is removed after the test.
 func NewProfile(t testing.TB) *Profile {
 	t.Helper()
-	return &Profile{dir: t.TempDir()}
+	dir, err := os.MkdirTemp("", "chrome-profile-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// Not t.TempDir: processes of a browser that has ended may write for a moment more, which is no fault of what is tested.
+		if err := os.RemoveAll(dir); err != nil {
+			t.Logf("remove profile: %v", err)
+		}
+	})
+	return &Profile{dir: dir}
 }
 
 // Options of Profile.Open. The zero value is good.

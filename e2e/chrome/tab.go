@@ -83,7 +83,7 @@ func (tab *Tab) Open() bool {
 }
 
 // patience bounds all waits. What takes so long does not come.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 func (tab *Tab) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	tab.b.t.Helper()

@@ -27,14 +27,14 @@ func TestManyDocuments(t *testing.T) {
 				tab.Do(`await rx.todos.bulkInsert(Array.from({ length: 5000 }, (_, i) => ({ id: 'r' + i, title: 'rxdb ' + i, n: i })))`)
 				tab.Do(fmt.Sprintf(`await rx.replicate(%q, undefined, { pull: { batchSize: 100 }, push: { batchSize: 100 } })`, "ws://127.0.0.1:"+s.Port()+"/"))
 				checkRole(t, tab, role.master)
-				n.until("10,000 documents", func() bool { return n.Count() == 10_000 })
+				n.Until("10,000 documents", func() bool { return n.Count() == 10_000 })
 				if got := same(t, n, tab); len(got) != 10_000 {
 					t.Fatalf("%d documents", len(got))
 				}
 				t.Log("all changed at once, on either side")
 				n.many("n", 5000, "changed")
 				tab.Do(`await rx.todos.bulkUpsert(Array.from({ length: 5000 }, (_, i) => ({ id: 'r' + i, title: 'changed ' + i, n: i })))`)
-				n.until("the last change", func() bool {
+				n.Until("the last change", func() bool {
 					d, _ := n.Get("r4999")
 					return gjson.GetBytes(d.Body, "title").Str == "changed 4999"
 				})
@@ -95,7 +95,7 @@ func TestConflicts(t *testing.T) {
 				tab.Do(fmt.Sprintf(`await (await rx.todos.findOne('sum').exec()).patch({ n: %d })`, 1000+110*round+100))
 				goOnline(tab, s)
 				want := float64(1000 + 110*(round+1))
-				n.until(fmt.Sprintf("the sum %v", want), func() bool {
+				n.Until(fmt.Sprintf("the sum %v", want), func() bool {
 					d, _ := n.Get("sum")
 					return gjson.GetBytes(d.Body, "n").Num == want
 				})
@@ -125,8 +125,8 @@ func TestTwoReplicas(t *testing.T) {
 			tab.Do(`await rx.pool.awaitFirstPeer()`)
 		}
 		for _, n := range []*native{a, b} {
-			n.title("rx0", "mine")
-			n.title("rx1", "mine")
+			n.Title("rx0", "mine")
+			n.Title("rx1", "mine")
 		}
 		for round := range 10 {
 			title := fmt.Sprintf("round %d", round)
@@ -135,7 +135,7 @@ func TestTwoReplicas(t *testing.T) {
 			second.Do(`await rx.until(async () => (await rx.get('rx1'))?.title === "a, ` + title + `")`)
 			first.Do(`await (await rx.todos.findOne('rx1').exec()).patch({ title: "first, ` + title + `" })`)
 			second.Do(`await rx.until(async () => (await rx.get('rx1'))?.title === "first, ` + title + `")`)
-			b.title("rx1", "first, "+title)
+			b.Title("rx1", "first, "+title)
 		}
 		same(t, a, first)
 		same(t, b, second)

@@ -28,19 +28,13 @@ type process struct {
 	done sync.WaitGroup // its output
 }
 
-// Start builds the server, with the assets that make build has left, and starts it with these flags besides --listen. It ends with the test.
+// Start starts bin/shoal-server, as make build has left it, with these flags besides --listen. It ends with the test.
 func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(file), "..", "..")
-	if _, err := os.Stat(filepath.Join(root, "server", "assets", "dist", "index.html")); err != nil {
-		t.Fatalf("the assets are missing, run make build: %v", err)
-	}
-	s := &Server{t: t, binary: filepath.Join(t.TempDir(), "shoal-server"), address: "127.0.0.1:0", flags: flags}
-	build := exec.Command("go", "build", "-o", s.binary, "./server")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build ./server: %v\n%s", err, out)
+	s := &Server{t: t, binary: filepath.Join(filepath.Dir(file), "..", "..", "bin", "shoal-server"), address: "127.0.0.1:0", flags: flags}
+	if _, err := os.Stat(s.binary); err != nil {
+		t.Fatalf("shoal-server is missing, run make build: %v", err)
 	}
 	t.Cleanup(s.Kill)
 	s.Restart()

@@ -146,11 +146,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) missing(w http.ResponseWriter, r *http.Request, url string) {
-	if url == "/" {
+	switch url {
+	case "/":
 		http.Error(w, "This server was built without assets; run make build. Signaling works.", http.StatusServiceUnavailable)
-		return
+	case "/favicon.ico":
+		w.WriteHeader(http.StatusNoContent) // browsers ask for it unless a page names its icon, and tell the page's console of a 404
+	default:
+		http.NotFound(w, r)
 	}
-	http.NotFound(w, r)
 }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, v *variant) {

@@ -153,6 +153,7 @@ func TestOtherRequests(t *testing.T) {
 		{"POST", "/shoal.js", 405},
 		{"OPTIONS", "/", 405},
 		{"GET", "/none.js", 404},
+		{"GET", "/favicon.ico", 204},
 		{"GET", "/shoal.js.br", 404},
 		{"GET", "/.gitignore", 404},
 		{"GET", "/.pack.json", 404},

@@ -304,6 +304,46 @@ func TestForgottenIndexes(t *testing.T) {
 	}
 }
 
+// TestManyChangesWhileLiveBegins has more come than is worth noting while the first result of a live query is made. It gets all of that.
+func TestManyChangesWhileLiveBegins(t *testing.T) {
+	c, f := open(t, memlog.New(nil), nil)
+	q := f.mustParse(t, `{"selector":{"n":{"$gte":0}}}`)
+	flood := func(prefix string) {
+		writes := make([]collection.Write, forgetAt+1)
+		for i := range writes {
+			id := fmt.Sprintf("%s%d", prefix, i)
+			writes[i] = collection.Write{Kind: collection.WriteInsert, ID: id, Body: fmt.Appendf(nil, `{"id":%q,"n":%d}`, id, i)}
+		}
+		c.Write(t.Context(), writes)
+	}
+	var m mirror
+	live, err := f.Live(t.Context(), q, func(docs []*document.Entry) { m.first(docs); flood("a") }, m.next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := f.mustFind(t, q) // what is watched is up to date afterwards
+	if got := m.get(); len(fresh) != forgetAt+1 || !slices.Equal(got, fresh) {
+		t.Errorf("live result of %d documents, fresh one of %d", len(got), len(fresh))
+	}
+	live.Stop()
+
+	flood("b") // nobody watches: the indexes are given up
+	last := 0
+	count, err := f.LiveCount(t.Context(), q, func(n int) {
+		if last = n; n == 2*(forgetAt+1) {
+			flood("c")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mustFind(t, q)
+	if last != 3*(forgetAt+1) {
+		t.Errorf("live count %d", last)
+	}
+	count.Stop()
+}
+
 // TestChangesThatIndexesHaveAlready makes the indexes between the moment at which the collection holds a commit and the one at which the
 // Finder is told of it.
 func TestChangesThatIndexesHaveAlready(t *testing.T) {

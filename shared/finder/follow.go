@@ -157,13 +157,7 @@ func visible(e *document.Entry) *document.Entry {
 	return e
 }
 
-// watch makes w one of what is watched.
-func (f *Finder) watch(w watcher) {
-	f.watched = append(f.watched, w)
-	f.setWatches(true)
-}
-
-// unwatch undoes watch. It blocks until it is its turn.
+// unwatch takes w away from what is watched. It blocks until it is its turn.
 func (f *Finder) unwatch(w watcher) {
 	f.turn <- struct{}{}
 	defer f.leave()

@@ -27,6 +27,8 @@ func (f *Finder) Live(ctx context.Context, q *query.Query, first func(docs []*do
 		return nil, fmt.Errorf("live query: %w", err)
 	}
 	defer f.leave()
+	f.setWatches(true) // from before the first result on, no change may be given up
+	defer func() { f.setWatches(len(f.watched) > 0) }()
 	if err := f.prepare(); err != nil {
 		return nil, fmt.Errorf("live query: %w", err)
 	}
@@ -39,7 +41,7 @@ func (f *Finder) Live(ctx context.Context, q *query.Query, first func(docs []*do
 	}
 	l := &Live{finder: f, live: s.Live(), told: next}
 	first(l.live.Docs())
-	f.watch(l)
+	f.watched = append(f.watched, l)
 	return l, nil
 }
 
@@ -72,12 +74,14 @@ func (f *Finder) LiveCount(ctx context.Context, q *query.Query, told func(n int)
 		all.tell()
 		return &LiveCount{func() { unsubscribe(); all.close() }}, nil
 	}
+	f.setWatches(true) // as in Live
+	defer func() { f.setWatches(len(f.watched) > 0) }()
 	if err := f.prepare(); err != nil {
 		return nil, fmt.Errorf("live count: %w", err)
 	}
 	c := &counting{f.indexes.LiveCount(q), -1, told}
 	c.tell()
-	f.watch(c)
+	f.watched = append(f.watched, c)
 	return &LiveCount{func() { f.unwatch(c) }}, nil
 }
 

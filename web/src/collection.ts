@@ -196,8 +196,8 @@ export class CollectionObject<T> implements Collection<T> {
 		const ids = mustBeArray(documents, 'documents').filter((document) => typeof document === 'string');
 		const found = ids.length > 0 ? await this.findByIds(ids).exec() : new Map<string, Document<T>>();
 		const targets = documents.map((document, i) => {
-			if (typeof document !== 'string' && !(document && versionOf(document))) {
-				throw new TypeError(`documents[${i}] must be a document or a primary key`);
+			if (typeof document !== 'string' && !(document && versionOf(document) && document.collection === this)) {
+				throw new TypeError(`documents[${i}] must be a document of the collection or a primary key`);
 			}
 			return typeof document === 'string' ? found.get(document) ?? document : document;
 		});

@@ -60,7 +60,7 @@ export interface DatabaseBase<C = Collections> {
 	remove(): Promise<void>;
 }
 
-/** A database; its collections are properties of it, too. */
+/** A database; its collections are properties of it, too, but for those that are named like something else that it has. */
 export type Database<C = Collections> = DatabaseBase<C> & C;
 
 const databases = new WeakMap<object, DatabaseObject>();
@@ -189,11 +189,11 @@ class DatabaseObject implements DatabaseBase {
 		}
 		const pool = new PoolObject(options, records, this.#leadership);
 		this.#pools.add(pool);
+		pool.error$.subscribe({ complete: () => this.#pools.delete(pool) }); // at its end
 		try {
 			await pool.begin();
 		} catch (error) {
 			await pool.cancel();
-			this.#pools.delete(pool);
 			throw error;
 		}
 		return pool;
@@ -214,8 +214,8 @@ class DatabaseObject implements DatabaseBase {
 
 	async #close(method: 'closeDatabase' | 'removeDatabase'): Promise<void> {
 		await undefined; // closed is true by then
-		await Promise.all([...this.#pools].map((pool) => pool.cancel()));
 		try {
+			await Promise.all([...this.#pools].map((pool) => pool.cancel()));
 			await this.#core.call(method, this.#number);
 		} finally {
 			this.#core.forget(this.#number);

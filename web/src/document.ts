@@ -7,7 +7,7 @@ import type { Version } from './writes.js';
 
 /**
  * A document as it was when it was read or written: it never changes, a later version is another object. As long as
- * anybody holds it, the same version is the same object wherever it comes from.
+ * anybody holds it, the newest version is the same object wherever it comes from.
  *
  * The fields of the schema are properties of it, and read-only, as is all that is in them.
  */
@@ -211,9 +211,9 @@ export function documentFactory<T>(records: Records<T>, fields: readonly string[
 		new CollectionDocument(records, primary, version, content, deleted) as unknown as Document<T>;
 }
 
-/** @internal Reports whether a field cannot have that name, because documents have something else under it. */
+/** @internal Reports whether a field cannot have that name, because documents, or versions of them, have something else under it. */
 export function isReserved(name: string): boolean {
-	return name in BaseDocument.prototype || name === '__proto__';
+	return name in BaseDocument.prototype || name === '__proto__' || name === '_deleted'; // see WithDeleted
 }
 
 function freeze(value: unknown): void {

@@ -6,7 +6,7 @@ import { serveNetwork } from './network.js';
 import { Source, ValueSource, type Observable, type Value } from './observable.js';
 import type { Records } from './records.js';
 import type { DeepReadonly } from './schema.js';
-import type { Leadership, Member } from './tabs.js';
+import type { Leadership, Member, News } from './tabs.js';
 
 /** How documents go one way. */
 export interface DirectionOptions<T> {
@@ -147,7 +147,7 @@ export interface ReplicationPool<T = any> {
 	readonly collection: Collection<T>;
 	/** What went wrong. The pool goes on and tries again by itself. */
 	readonly error$: Observable<ShoalError>;
-	/** Each conflict that came up here, when it has been resolved. A standby tab hears nothing of them. */
+	/** Each conflict that came up here, in this tab or in the one that replicates for it, when it has been resolved. */
 	readonly conflict$: Observable<ConflictEvent<T>>;
 	/** The peers by id. Changes come at most ten times a second. */
 	readonly peerStates$: Value<ReadonlyMap<string, PeerState>>;
@@ -167,7 +167,7 @@ export interface ReplicationPool<T = any> {
 	awaitFirstPeer(): Promise<void>;
 	/** Resolves when there is a peer, and all peers have what is here and the other way round. */
 	awaitInSync(): Promise<void>;
-	/** Resolves when at least so many peers (1 by default) hold this version of a document, or a later one. */
+	/** Resolves when at least so many of the peers that are connected (1 by default) hold this version of a document, or a later one. */
 	awaitReplicated(document: Document<T>, options?: { peers?: number }): Promise<void>;
 	/** How the connection to a peer is made up; undefined where there is none. */
 	stats(peerId: string): Promise<PeerStats | undefined>;
@@ -306,7 +306,12 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 	async #lead(): Promise<void> {
 		const number = this.#connect();
 		this.#start(number);
-		await number;
+		try {
+			await number;
+		} catch (error) {
+			this.#await(); // this tab may be asked to lead again
+			throw error;
+		}
 		this.#leads.next(true);
 	}
 
@@ -387,26 +392,36 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 		if (this.canceled) {
 			return;
 		}
-		const event: unknown = JSON.parse(text);
 		switch (kind) {
 			case 'peers':
-				this.#show(event as States);
+				this.#show(JSON.parse(text) as States);
 				break;
 			case 'failed': {
-				const { peer, code, message } = event as { peer?: string; code: ErrorCode; message: string };
+				const { peer, code, message } = JSON.parse(text) as { peer?: string; code: ErrorCode; message: string };
 				this.#errors.next(new ShoalError(code, message, { peer }));
 				break;
 			}
-			case 'conflict': {
-				const { id, peer, local, remote, result } = event as { id: string; peer: string; local: Wire; remote: Wire; result: Wire };
-				this.#conflicts.next({
-					documentId: id,
-					peer,
-					local: withDeleted<T>(local) as DeepReadonly<WithDeleted<T>>,
-					remote: withDeleted<T>(remote) as DeepReadonly<WithDeleted<T>>,
-					result: withDeleted<T>(result) as DeepReadonly<WithDeleted<T>>,
-				});
-			}
+			case 'conflict':
+				this.#conflict(text);
+				this.#leadership?.tell({ collection: this.collection.name, topic: this.topic, conflict: text });
+		}
+	}
+
+	#conflict(text: string): void {
+		const { id, peer, local, remote, result } = JSON.parse(text) as { id: string; peer: string; local: Wire; remote: Wire; result: Wire };
+		this.#conflicts.next({
+			documentId: id,
+			peer,
+			local: withDeleted<T>(local) as DeepReadonly<WithDeleted<T>>,
+			remote: withDeleted<T>(remote) as DeepReadonly<WithDeleted<T>>,
+			result: withDeleted<T>(result) as DeepReadonly<WithDeleted<T>>,
+		});
+	}
+
+	/** @internal */
+	heard({ collection, topic, conflict }: News): void {
+		if (!this.canceled && collection === this.collection.name && topic === this.topic) {
+			this.#conflict(conflict);
 		}
 	}
 
@@ -454,7 +469,7 @@ export class PoolObject<T> implements ReplicationPool<T>, Member {
 
 	async awaitReplicated(document: Document<T>, { peers = 1 }: { peers?: number } = {}): Promise<void> {
 		const version = document && versionOf(document);
-		if (!version) {
+		if (!version || document.collection !== this.collection) {
 			throw new TypeError('document must be a document of the collection');
 		}
 		if (!(Number.isInteger(peers) && peers >= 0)) {

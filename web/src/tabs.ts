@@ -13,6 +13,16 @@ const hiddenDelay = 300;
 export interface Member {
 	/** Told of each change after join. */
 	leadershipChanged(leads: boolean): void;
+	/** Given what the tab that leads told. */
+	heard(news: News): void;
+}
+
+/** What the tab that leads tells the others. */
+export interface News {
+	readonly collection: string;
+	readonly topic: string;
+	/** The text of a conflict, as the core told it. */
+	readonly conflict: string;
 }
 
 /**
@@ -31,14 +41,18 @@ export class Leadership {
 	/** Takes part, until leave. Resolves, as soon as the browser answers, to whether this tab leads at present. */
 	async join(member: Member): Promise<boolean> {
 		this.#members.add(member);
-		this.#candidate ??= candidate(this.#lock, (leads) => {
-			for (const member of [...this.#members]) {
-				member.leadershipChanged(leads);
-			}
+		this.#candidate ??= candidate(this.#lock, {
+			leadershipChanged: (leads) => [...this.#members].forEach((member) => member.leadershipChanged(leads)),
+			heard: (news) => [...this.#members].forEach((member) => member.heard(news)),
 		});
 		const mine = this.#candidate;
 		await mine.answered;
 		return mine.leads;
+	}
+
+	/** Tells the members in other tabs. */
+	tell(news: News): void {
+		this.#candidate?.tell(news);
 	}
 
 	leave(member: Member): void {
@@ -54,20 +68,21 @@ interface Candidate {
 	/** Resolves when it is known whether the lock was free. */
 	readonly answered: Promise<void>;
 	readonly leads: boolean;
+	tell(news: News): void;
 	/** Gives the lock, or the place in the queue, to others. */
 	end(): void;
 }
 
-function candidate(name: string, changed: (leads: boolean) => void): Candidate {
+function candidate(name: string, members: Member): Candidate {
 	const locks = (globalThis.navigator as Navigator | undefined)?.locks as LockManager | undefined;
 	if (locks) {
-		return new Tab(locks, name, changed);
+		return new Tab(locks, name, members);
 	}
 	if (!warned) {
 		warned = true;
 		console.warn('Shoal: no Web Locks here (is the page served over https or from localhost?), so every tab replicates by itself.');
 	}
-	return { answered: Promise.resolve(), leads: true, end: () => {} };
+	return { answered: Promise.resolve(), leads: true, tell: () => {}, end: () => {} };
 }
 
 /** A request for the lock, from when it is made until the lock is given up, lost, or not wanted any more. */
@@ -82,17 +97,17 @@ class Tab implements Candidate {
 	leads = false;
 	readonly #locks: LockManager;
 	readonly #name: string;
-	readonly #changed: (leads: boolean) => void;
+	readonly #members: Member;
 	readonly #channel: BroadcastChannel | undefined;
 	readonly #events = new AbortController();
 	#current: Request | undefined; // undefined while this tab is frozen, and at the end
 	#watch: ReturnType<typeof setInterval> | undefined;
 	#misses = 0;
 
-	constructor(locks: LockManager, name: string, changed: (leads: boolean) => void) {
+	constructor(locks: LockManager, name: string, members: Member) {
 		this.#locks = locks;
 		this.#name = name;
-		this.#changed = changed;
+		this.#members = members;
 		if (typeof BroadcastChannel === 'function') {
 			this.#channel = new BroadcastChannel(`${name}/leader`);
 			this.#channel.onmessage = ({ data }) => this.#hear(data);
@@ -101,6 +116,10 @@ class Tab implements Candidate {
 		globalThis.document?.addEventListener('freeze', () => this.#giveUp(), { signal });
 		globalThis.document?.addEventListener('resume', () => this.#resume(), { signal });
 		this.answered = new Promise((resolve) => this.#request({ ifAvailable: true }, resolve));
+	}
+
+	tell(news: News): void {
+		this.#channel?.postMessage(news);
 	}
 
 	end(): void {
@@ -159,7 +178,7 @@ class Tab implements Candidate {
 		if (leads) {
 			this.#channel?.postMessage('alive');
 		}
-		this.#changed(leads);
+		this.#members.leadershipChanged(leads);
 	}
 
 	/**
@@ -189,6 +208,8 @@ class Tab implements Candidate {
 			this.#misses = 0;
 		} else if (message === 'alive?' && this.leads) {
 			this.#channel?.postMessage('alive'); // events come also to pages in the background, whose timers are slow
+		} else if (typeof message === 'object') {
+			this.#members.heard(message as News);
 		}
 	}
 

@@ -221,6 +221,7 @@ test('bad arguments are TypeErrors that name the argument', async (t) => {
 	await bad(db.addCollections({ a: { schema: { ...schema, primaryKey: 'nope' } } }), 'primary key');
 	await bad(db.addCollections({ a: { schema: { ...schema, version: 1.5 } } }), 'version');
 	await bad(db.addCollections({ a: { schema: { ...schema, properties: { id: {}, patch: {} } } } }), 'patch');
+	await bad(db.addCollections({ a: { schema: { ...schema, properties: { id: {}, _deleted: {} } } } }), '_deleted');
 	await bad(db.addCollections({ a: { schema, conflictHandler: () => {} } }), 'conflictHandler');
 	await bad(todos.insert(null), 'document');
 	await bad(todos.insert([]), 'document');
@@ -230,6 +231,8 @@ test('bad arguments are TypeErrors that name the argument', async (t) => {
 	await bad(todos.insert({ id: '\uD800' }), 'surrogate');
 	await bad(todos.bulkInsert({}), 'documents');
 	await bad(todos.bulkRemove([{}]), 'documents[0]');
+	const { others } = await db.addCollections({ others: { schema } });
+	await bad(todos.bulkRemove([await others.insert({ id: 'of another collection' })]), 'documents[0]');
 	assert.throws(() => todos.findByIds('a'), TypeError);
 	const document = await todos.insert({ id: 'a' });
 	await bad(document.patch('x'), 'patch');

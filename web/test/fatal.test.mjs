@@ -17,4 +17,8 @@ test('when the core crashes, all that waits and all that follows is rejected', a
 	await assert.rejects(waiting, fatal);
 	await assert.rejects(todos.insert({ id: 'a' }), fatal);
 	await assert.rejects(todos.find().exec(), fatal);
+
+	const over = new Promise((complete) => db.error$.subscribe({ complete }));
+	await assert.rejects(db.close(), fatal);
+	await over;
 });

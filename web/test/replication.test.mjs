@@ -200,6 +200,8 @@ test('awaitReplicated waits for as many peers, and each peer\'s backlog shows', 
 	await first(pool.peerStates$, (peers) => [...peers.values()].every(({ progress }) => progress.backlog === 0));
 	await assert.rejects(pool.awaitReplicated(document, { peers: -1 }), TypeError);
 	await assert.rejects(pool.awaitReplicated({}), TypeError);
+	const { todos: elsewhere } = await open(t);
+	await assert.rejects(pool.awaitReplicated(await elsewhere.insert({ id: '1' })), TypeError);
 });
 
 test('a conflict handler that fails is an error on the pool', async (t) => {
