@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/shoaldb/shoal/internal/child"
 )
 
 // side is a server to measure.
@@ -82,6 +84,7 @@ func command(ctx context.Context, pin bool, name string, args ...string) *exec.C
 		name, args = "taskset", append([]string{"-c", "0", name}, args...)
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
+	child.EndsWithParent(cmd)
 	cmd.Env = os.Environ()
 	return cmd
 }

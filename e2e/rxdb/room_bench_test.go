@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoaldb/shoal/e2e/chrome"
 	"github.com/shoaldb/shoal/e2e/shoalserver"
+	"github.com/shoaldb/shoal/internal/child"
 	"github.com/tidwall/gjson"
 )
 
@@ -67,6 +68,7 @@ func storm(b *testing.B, tab *chrome.Tab, url string, n *native) {
 func rxdbServer(b *testing.B) string {
 	b.Helper()
 	cmd := exec.Command("node", "server.mjs")
+	child.EndsWithParent(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/shoaldb/shoal/e2e/shoalserver"
+	"github.com/shoaldb/shoal/internal/child"
 )
 
 // Peer is a data directory, and the process that has it, if one runs.
@@ -43,6 +44,7 @@ func (p *Peer) Run(s *shoalserver.Server, flags ...string) {
 	p.t.Helper()
 	args := []string{"--signal", s.Signal(), "--room", "my-users-pool", "--collections", "todos", "--data", p.data}
 	p.running = exec.Command(p.binary, append(args, flags...)...)
+	child.EndsWithParent(p.running)
 	log, err := p.running.StderrPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -93,6 +95,7 @@ func (p *Peer) Stop() {
 func (p *Peer) Await(n int) {
 	p.t.Helper()
 	cmd := exec.Command(p.binary, "watch", "todos", "--initial", "--data", p.data)
+	child.EndsWithParent(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		p.t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+
+	"github.com/shoaldb/shoal/internal/child"
 )
 
 // Server is a server that listens on a loopback address, always the same.
@@ -51,6 +53,7 @@ func (s *Server) Restart() {
 		s.t.Fatal("the server runs already")
 	}
 	cmd := exec.Command(s.binary, append([]string{"--listen", s.address}, s.flags...)...)
+	child.EndsWithParent(cmd)
 	output, err := cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
