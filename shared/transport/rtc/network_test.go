@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/shoaldb/shoal/shared/transport"
@@ -93,20 +94,24 @@ func TestTimeout(t *testing.T) {
 func TestWant(t *testing.T) {
 	l := newLab(t)
 	times := fast
-	times.Connect, times.Ping = fast.Gone, l.never()
-	asked := false
+	times.Ping = l.never()
+	times.Restart = l.never() // an offer to restart the path makes a find out by itself
+	var asked atomic.Bool
 	l.server.SetFilter(func(_, _ string, data []byte) bool {
-		asked = asked || kind(data) == "want"
-		return kind(data) != "hello" // with it, a would find out by itself
+		if kind(data) == "want" {
+			asked.Store(true)
+		}
+		return kind(data) != "hello" // so does an answer to it
 	})
 	a := l.member("a", setup{times: times})
 	client := l.server.Client("b")
 	old := l.member("b", setup{client: client, times: times})
 	l.exchange(a.accept(), old.accept())
 	client.Vanish()
+	asked.Store(false)
 	again := l.member("b", setup{times: times})
 	l.exchange(a.accept(), again.accept())
-	if !asked {
+	if !asked.Load() {
 		t.Error("nobody asked")
 	}
 }
