@@ -347,39 +347,6 @@ func TestWake(t *testing.T) {
 	}
 }
 
-// TestForeign: foreign peers are left to the other handler.
-func TestForeign(t *testing.T) {
-	l := newLab(t)
-	foreign := make(chan rtc.SignalerEvent, 100)
-	client := l.server.Client("a")
-	a := l.member("a", setup{client: client, opts: rtc.Options{Foreign: func(e rtc.SignalerEvent) { foreign <- e }}})
-	r := l.server.Foreign("r")
-	defer r.Close()
-	if err := r.Join("room"); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Send(l.ctx, "room", "a", []byte(`{"type":"offer"}`)); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Leave("room"); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"rtc.Connected", "rtc.PeerJoined", "rtc.Signal", "rtc.PeerLeft"}
-	for _, name := range want {
-		if e := <-foreign; fmt.Sprintf("%T", e) != name {
-			t.Errorf("event %T %+v, want %s", e, e, name)
-		}
-	}
-	b := l.member("b", setup{})
-	l.exchange(a.accept(), b.accept())
-	if len(foreign) > 0 || a.count("r", transport.Connecting) > 0 {
-		t.Errorf("foreign events %d, events %+v", len(foreign), a.events)
-	}
-	if peers, _ := a.Known(); peers != 1 {
-		t.Errorf("%d peers known, want 1", peers)
-	}
-}
-
 // TestMaxPeers: what is too much is refused, on both sides, and taken when there is room again.
 func TestMaxPeers(t *testing.T) {
 	l := newLab(t)
