@@ -8,9 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/protocol"
-	"github.com/shoaldb/shoal/shared/replication"
 	"github.com/shoaldb/shoal/shared/store/memlog"
 	"github.com/shoaldb/shoal/shared/transport"
 	"github.com/shoaldb/shoal/shared/transport/rtc"
@@ -21,26 +19,8 @@ import (
 func webrtc(t *testing.T, network *rtc.Network, secret string) *replica {
 	t.Helper()
 	r := &replica{disk: memlog.New(nil)}
-	log, err := r.disk.Open(nil).Log(t.Context(), "todos")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.coll, err = collection.Open(t.Context(), "todos", log, nil); err != nil {
-		t.Fatal(err)
-	}
-	r.mesh = NewMesh(network, &MeshOptions{Secret: secret})
+	r.startOn(t, NewMesh(network, &MeshOptions{Secret: secret}), nil, nil)
 	t.Cleanup(r.stop)
-	r.pool, err = Replicate(t.Context(), r.mesh, r.coll, topic, &Options{
-		Pull: &replication.Direction{}, Push: &replication.Direction{},
-		OnEvent: func(e Event) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.events = append(r.events, e)
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return r
 }
 

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/shoaldb/shoal/server/hub"
-	"github.com/shoaldb/shoal/shared/collection"
-	"github.com/shoaldb/shoal/shared/replication"
 	"github.com/shoaldb/shoal/shared/store/memlog"
 	"github.com/shoaldb/shoal/shared/transport/rtc"
 )
@@ -32,30 +30,13 @@ func signalServer(t *testing.T, opts *hub.Options) (h *hub.Hub, url string) {
 // pathless makes a replica that finds no direct path: none but over TURN servers, of which there are none.
 func pathless(t *testing.T, url string, mesh MeshOptions) *replica {
 	t.Helper()
+	m, err := Connect(url, &ConnectOptions{Mesh: mesh, RTC: rtc.Options{LoopbackOnly: true, RelayOnly: true, ConnectTimeout: 500 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := &replica{disk: memlog.New(nil)}
-	log, err := r.disk.Open(nil).Log(t.Context(), "todos")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.coll, err = collection.Open(t.Context(), "todos", log, nil); err != nil {
-		t.Fatal(err)
-	}
-	r.mesh, err = Connect(url, &ConnectOptions{Mesh: mesh, RTC: rtc.Options{LoopbackOnly: true, RelayOnly: true, ConnectTimeout: 500 * time.Millisecond}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.startOn(t, m, nil, nil)
 	t.Cleanup(r.stop)
-	r.pool, err = Replicate(t.Context(), r.mesh, r.coll, topic, &Options{
-		Pull: &replication.Direction{}, Push: &replication.Direction{},
-		OnEvent: func(e Event) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.events = append(r.events, e)
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return r
 }
 
