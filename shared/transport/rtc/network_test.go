@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/shoaldb/shoal/shared/transport"
 	"github.com/shoaldb/shoal/shared/transport/rtc"
@@ -76,10 +77,8 @@ func kind(data []byte) string {
 // TestTimeout: an attempt that gets no answer fails in time and is repeated until it works.
 func TestTimeout(t *testing.T) {
 	l := newLab(t)
-	times := fast
-	times.Connect = fast.Probe
 	l.server.SetFilter(func(_, _ string, data []byte) bool { return kind(data) != "answer" })
-	a, b := l.member("a", setup{times: times}), l.member("b", setup{times: times})
+	a, b := l.member("a", setup{times: fast}), l.member("b", setup{times: fast})
 	for range 2 {
 		if e := a.await("b", transport.Failed); !errors.Is(e.Err, rtc.ErrTimeout) {
 			t.Errorf("attempt failed with %v, want %v", e.Err, rtc.ErrTimeout)
@@ -274,7 +273,8 @@ func opens(m *member) int {
 func TestUnlisted(t *testing.T) {
 	l := newLab(t)
 	client := l.server.Client("b")
-	a, b := l.member("a", setup{times: fast}), l.member("b", setup{client: client, times: fast})
+	times := rtc.Times{Ping: l.never()} // it is not the keepalive that is tested
+	a, b := l.member("a", setup{times: times}), l.member("b", setup{client: client, times: times})
 	ca, cb := a.accept(), b.accept()
 	l.exchange(ca, cb)
 	if err := client.Leave("room"); err != nil { // the server's doing: the network b does not know
@@ -310,7 +310,9 @@ func TestOwnerCloses(t *testing.T) {
 // TestFrozenPeer: a peer that answers nothing is given up although its path works.
 func TestFrozenPeer(t *testing.T) {
 	l := newLab(t)
-	a := l.member("a", setup{times: fast})
+	times := fast
+	times.Frozen = time.Second
+	a := l.member("a", setup{times: times})
 	b := l.member("b", setup{times: rtc.Times{Ping: l.never()}})
 	ca, cb := a.accept(), b.accept()
 	unmute := rtc.Mute(cb)
@@ -329,10 +331,23 @@ func TestFrozenPeer(t *testing.T) {
 // TestWake: on a path that works, Wake harms nothing; an attempt that waits is made at once.
 func TestWake(t *testing.T) {
 	l := newLab(t)
-	times := fast
-	times.Connect, times.BackoffMin, times.BackoffMax = fast.Gone, l.never(), l.never()
-	l.server.SetFilter(func(_, _ string, data []byte) bool { return kind(data) != "answer" })
-	a, b := l.member("a", setup{times: times}), l.member("b", setup{times: times})
+	times := rtc.Times{Restart: fast.Restart, Ping: l.never(), BackoffMin: l.never(), BackoffMax: l.never()}
+	client := l.server.Client("b")
+	offers := make(chan []byte, 1)
+	l.server.SetFilter(func(_, _ string, data []byte) bool {
+		if kind(data) == "offer" {
+			offers <- bytes.Clone(data)
+		}
+		return kind(data) == "full"
+	})
+	a, b := l.member("a", setup{times: times}), l.member("b", setup{times: times, client: client})
+	var offer struct{ ID string }
+	if err := json.Unmarshal(<-offers, &offer); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Send(l.ctx, "room", "a", fmt.Appendf(nil, `{"shoal":1,"kind":"full","id":%q}`, offer.ID)); err != nil {
+		t.Fatal(err)
+	}
 	a.await("b", transport.Failed)
 	l.server.SetFilter(nil)
 	a.Wake()
