@@ -33,59 +33,13 @@ func peerOn(t *testing.T, server *rtctest.Server, id string) *rtc.Network {
 	return n
 }
 
-// middle is what a hostile signaling server does that gives each of two peers a certificate of its own instead of the other's: it has a
-// connection to each, and passes on what comes.
+// middle puts two networks of a hostile signaling server between two peers: it gives each a certificate of its own instead of the other's.
 func middle(t *testing.T, a, b *rtc.Network) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	t.Cleanup(func() {
-		cancel()
-		a.Close()
-		b.Close()
-		<-done
-	})
+	t.Cleanup(rtctest.Middle(a, b))
 	for _, n := range []*rtc.Network{a, b} {
 		if err := n.Join(topic); err != nil {
 			t.Fatal(err)
-		}
-	}
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			relayOnce(ctx, a, b)
-		}
-	}()
-}
-
-// relayOnce passes messages between the next connections of both until one ends.
-func relayOnce(ctx context.Context, a, b *rtc.Network) {
-	left, err := a.Accept(ctx)
-	if err != nil {
-		return
-	}
-	defer left.Close()
-	right, err := b.Accept(ctx)
-	if err != nil {
-		return
-	}
-	defer right.Close()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		pass(ctx, right, left)
-		left.Close()
-	}()
-	pass(ctx, left, right)
-	right.Close()
-	<-ended
-}
-
-func pass(ctx context.Context, from, to transport.Conn) {
-	for {
-		lane, msg, err := from.Receive(ctx)
-		if err != nil || to.Send(ctx, lane, msg) != nil {
-			return
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package rtctest is a signaling server in memory, for tests and benchmarks of networks that run in one process or page.
+// Package rtctest is a signaling server in memory, and what a hostile one puts in the middle, for tests and benchmarks of networks that run in one process or page.
 package rtctest
 
 import (
