@@ -54,7 +54,7 @@ func TestMiddle(t *testing.T) {
 // relayedOn makes a network whose connections are all relayed.
 func relayedOn(t *testing.T, server *rtctest.Server, id string) *rtc.Network {
 	t.Helper()
-	n, err := rtc.New(server.Relaying(id), &rtc.Options{RelayOnly: true, LoopbackOnly: true, ConnectTimeout: 200 * time.Millisecond})
+	n, err := rtc.New(server.Relaying(id), &rtc.Options{RelayOnly: true, LoopbackOnly: true, ConnectTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

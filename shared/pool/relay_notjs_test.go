@@ -30,7 +30,7 @@ func signalServer(t *testing.T, opts *hub.Options) (h *hub.Hub, url string) {
 // pathless makes a replica that finds no direct path: none but over TURN servers, of which there are none.
 func pathless(t *testing.T, url string, mesh MeshOptions) *replica {
 	t.Helper()
-	m, err := Connect(url, &ConnectOptions{Mesh: mesh, RTC: rtc.Options{LoopbackOnly: true, RelayOnly: true, ConnectTimeout: 500 * time.Millisecond}})
+	m, err := Connect(url, &ConnectOptions{Mesh: mesh, RTC: rtc.Options{LoopbackOnly: true, RelayOnly: true, ConnectTimeout: time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
