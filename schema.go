@@ -5,7 +5,6 @@ package shoal
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -97,7 +96,7 @@ func (o *CollectionOptions) migrated(from uint32, s *schema, body json.RawMessag
 	for v := from + 1; v <= s.version && body != nil; v++ {
 		strategy := o.MigrationStrategies[v]
 		if strategy == nil {
-			return nil, errors.New("there is no migration strategy for version " + fmt.Sprint(v))
+			return nil, fmt.Errorf("there is no migration strategy for version %d", v)
 		}
 		var err error
 		if body, err = strategy(body); err != nil {

@@ -24,6 +24,7 @@ import (
 	"sync"
 
 	"github.com/shoaldb/shoal/shared/collection"
+	"github.com/shoaldb/shoal/shared/migration"
 	"github.com/shoaldb/shoal/shared/store"
 	"github.com/shoaldb/shoal/shared/store/boltlog"
 )
@@ -100,7 +101,7 @@ func (s Stored) String() string {
 }
 
 // logName is that of the log: each version of a schema has one of its own.
-func (s Stored) logName() string { return fmt.Sprintf("%s/%d", s.Name, s.SchemaVersion) }
+func (s Stored) logName() string { return migration.LogName(s.Name, s.SchemaVersion) }
 
 // Stored lists the collections in the data directory, by name and version.
 func (db *Database) Stored(ctx context.Context) ([]Stored, error) {

@@ -102,7 +102,7 @@ func TestDatabase(t *testing.T) {
 	}
 }
 
-// TestSchema keeps documents to a schema, and finds them by a query.
+// TestSchemaWithAnotherKey keeps documents to a schema whose primary key is not id, and finds them by a query.
 func TestSchemaWithAnotherKey(t *testing.T) {
 	db := open(t, t.TempDir())
 	people := openCollection(t, db, "people", &shoal.CollectionOptions{Schema: []byte(`{

@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/shoaldb/shoal"
+	"github.com/shoaldb/shoal/internal/flags"
 	"github.com/shoaldb/shoal/shared/collection"
 )
 
@@ -87,7 +88,7 @@ type status struct {
 }
 
 func (a *api) getStatus(w http.ResponseWriter, _ *http.Request) error {
-	return answer(w, status{os.Getpid(), a.command, version()})
+	return answer(w, status{os.Getpid(), a.command, flags.Build()})
 }
 
 // versionOf returns the version of the schema of a collection, if it has one.
@@ -271,7 +272,7 @@ func (a *api) getDocument(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return fmt.Errorf("%w: %s in %s", shoal.ErrNotFound, q.Get("id"), q.Get("collection"))
 	}
-	_, err = w.Write(append(d.Body, '\n'))
+	_, err = w.Write(slices.Concat(d.Body, []byte{'\n'})) // the body is the collection's
 	return err
 }
 
@@ -294,10 +295,10 @@ type outcome struct {
 	Faults    []string `json:"faults,omitempty"`
 }
 
-// postDocuments stores the rows of the request, or of each that differs from what is there: so an import that was broken off can be
-// begun anew and writes nothing twice. The answer comes when they are stored.
+// postDocuments stores those rows of the request that differ from what is there: so an import that was broken off can be begun anew and
+// writes nothing twice. The answer comes when they are stored.
 func (a *api) postDocuments(w http.ResponseWriter, r *http.Request) error {
-	batches := make(map[string][]collection.Row)
+	batches := make(map[string][][]byte)
 	var o outcome
 	in := json.NewDecoder(bufio.NewReader(r.Body))
 	for {
@@ -307,7 +308,7 @@ func (a *api) postDocuments(w http.ResponseWriter, r *http.Request) error {
 		} else if err != nil {
 			return fmt.Errorf("read documents: %w", err)
 		}
-		batches[d.Collection] = append(batches[d.Collection], collection.Row{Body: d.Document})
+		batches[d.Collection] = append(batches[d.Collection], d.Document)
 	}
 	for _, name := range slices.Sorted(maps.Keys(batches)) {
 		if err := a.store(r.Context(), name, batches[name], &o); err != nil {
@@ -317,7 +318,7 @@ func (a *api) postDocuments(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, o)
 }
 
-func (a *api) store(ctx context.Context, name string, rows []collection.Row, o *outcome) error {
+func (a *api) store(ctx context.Context, name string, bodies [][]byte, o *outcome) error {
 	s, _, err := a.find(ctx, name)
 	if err != nil {
 		return err
@@ -326,8 +327,8 @@ func (a *api) store(ctx context.Context, name string, rows []collection.Row, o *
 	if err != nil {
 		return err
 	}
-	fresh := slices.DeleteFunc(rows, func(r collection.Row) bool { return holds(c, r.Body) })
-	o.Unchanged += len(rows) - len(fresh)
+	fresh := slices.DeleteFunc(bodies, func(b []byte) bool { return holds(c, b) })
+	o.Unchanged += len(bodies) - len(fresh)
 	for _, r := range c.BulkUpsert(ctx, fresh) {
 		if r.Err != nil {
 			o.Faults = append(o.Faults, fmt.Sprintf("%s: %v", name, r.Err))
@@ -356,7 +357,6 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
 	out := newRows(w)
 	var wg sync.WaitGroup
 	defer wg.Wait()

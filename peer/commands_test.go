@@ -104,6 +104,7 @@ func TestHelp(t *testing.T) {
 	if got := must(t, nil, "--version"); !strings.HasPrefix(got, "shoal-peer ") {
 		t.Errorf("version %q", got)
 	}
+	t.Setenv("SHOAL_VERSION", "1.2.3") // which containers have for something else
 	if o := call(t, nil, "ls"); o.code != 2 || !strings.Contains(o.stderr, "SHOAL_DATA") {
 		t.Errorf("without a directory: %+v", o)
 	}

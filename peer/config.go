@@ -11,12 +11,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/shoaldb/shoal"
+	"github.com/shoaldb/shoal/internal/flags"
 	"github.com/shoaldb/shoal/shared/store"
 )
 
@@ -47,9 +47,6 @@ type config struct {
 
 	long, initial, progress bool
 }
-
-// envPrefix begins the name of the environment variable of each flag: --log-level is SHOAL_LOG_LEVEL.
-const envPrefix = "SHOAL_"
 
 // command is what the program can be told to do.
 type command struct {
@@ -123,7 +120,7 @@ func (a *app) parse(args []string) (*command, error) {
 		}
 		return nil, fmt.Errorf("%w; see shoal-peer %s --help%w", err, cmd.name, hidden{errUsage})
 	}
-	if err := fromEnvironment(fs, a.getenv); err != nil {
+	if err := flags.FromEnvironment(fs, a.getenv); err != nil {
 		return nil, err
 	}
 	if n := len(a.args); !a.version && (n < cmd.min || cmd.max >= 0 && n > cmd.max) {
@@ -148,7 +145,7 @@ func (a *app) flags(cmd *command) *flag.FlagSet {
 	fs.StringVar(&a.schemaFile, "schemas", "", "`file` with the schemas of collections, a JSON object with their names for keys; what is written must follow them")
 	fs.StringVar(&a.durability, "durability", string(store.Strict), "when a write counts as done: `strict`, when the disk has it, or relaxed, when the operating system has it")
 	fs.TextVar(&a.logLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
-	fs.BoolVar(&a.version, "version", false, "print the version and end")
+	fs.BoolVar(&a.version, flags.Version, false, "print the version and end")
 	if cmd.flags != nil {
 		cmd.flags(fs, &a.config)
 	}
@@ -159,7 +156,7 @@ func (a *app) flags(cmd *command) *flag.FlagSet {
 func (a *app) commandUsage(fs *flag.FlagSet, cmd *command) {
 	fs.SetOutput(a.stdout)
 	fmt.Fprintf(a.stdout, "usage: shoal-peer %s %s [flags]\n\n%s.\n\nEach flag can be given as an environment variable: --data as %sDATA.\n\n",
-		cmd.name, cmd.args, strings.ToUpper(cmd.summary[:1])+cmd.summary[1:], envPrefix)
+		cmd.name, cmd.args, strings.ToUpper(cmd.summary[:1])+cmd.summary[1:], flags.Prefix)
 	fs.PrintDefaults()
 }
 
@@ -169,7 +166,7 @@ func (a *app) usage(w io.Writer, cmds []*command) {
 		fmt.Fprintf(w, "  %-30s %s\n", c.name+" "+c.args, c.summary)
 	}
 	fmt.Fprintf(w, "\nAll of them need --data DIR, or %sDATA in the environment. shoal-peer COMMAND --help tells the flags.\n"+
-		"While run has the directory, the others ask it, through the socket %s in there.\n", envPrefix, socketName)
+		"While run has the directory, the others ask it, through the socket %s in there.\n", flags.Prefix, socketName)
 }
 
 // interleaved reads flags before, between and after arguments. What follows "--" is all arguments.
@@ -191,29 +188,11 @@ func (a *app) interleaved(fs *flag.FlagSet, args []string) error {
 	}
 }
 
-// fromEnvironment sets the flags that were not given.
-func fromEnvironment(fs *flag.FlagSet, getenv func(string) string) error {
-	given := make(map[string]bool)
-	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	var err error
-	fs.VisitAll(func(f *flag.Flag) {
-		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value := getenv(name)
-		if value == "" || given[f.Name] || err != nil {
-			return
-		}
-		if e := fs.Set(f.Name, value); e != nil {
-			err = fmt.Errorf("environment variable %s=%q: %w", name, value, e)
-		}
-	})
-	return err
-}
-
 func (c *config) check() error {
 	switch {
 	case c.version:
 	case c.data == "":
-		return fmt.Errorf("which data directory? Give --data DIR, or set %sDATA%w", envPrefix, hidden{errUsage})
+		return fmt.Errorf("which data directory? Give --data DIR, or set %sDATA%w", flags.Prefix, hidden{errUsage})
 	case c.durability != string(store.Strict) && c.durability != string(store.Relaxed):
 		return fmt.Errorf("--durability is %q, it can be %s or %s%w", c.durability, store.Strict, store.Relaxed, hidden{errUsage})
 	case c.conflicts != "" && c.conflicts != "last" && c.conflicts != "fields":
@@ -249,29 +228,4 @@ func parseStored(s string) (shoal.Stored, error) {
 		return shoal.Stored{}, fmt.Errorf("collection %q: what follows @ is the version of the schema, a number", s)
 	}
 	return shoal.Stored{Name: name, SchemaVersion: uint32(n)}, nil
-}
-
-func split(s string) []string {
-	var l []string
-	for item := range strings.SplitSeq(s, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			l = append(l, item)
-		}
-	}
-	return l
-}
-
-// version tells what the binary was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && v == "(devel)" {
-			v += " " + s.Value
-		}
-	}
-	return v + " " + info.GoVersion
 }

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/shoaldb/shoal/internal/flags"
 )
 
 func main() {
@@ -53,7 +55,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if a.version {
-		_, err := fmt.Fprintln(a.stdout, "shoal-peer", version())
+		_, err := fmt.Fprintln(a.stdout, "shoal-peer", flags.Build())
 		return err
 	}
 	return cmd.do(a, ctx)

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoaldb/shoal/internal/child"
 	"github.com/shoaldb/shoal/internal/leakcheck"
 )
 
@@ -53,6 +54,7 @@ type output struct {
 func call(t *testing.T, stdin io.Reader, args ...string) output {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), peerBinary, args...)
+	child.EndsWithParent(cmd)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
 	err := cmd.Run()
@@ -88,6 +90,7 @@ type process struct {
 func start(t *testing.T, name, binary string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(binary, args...), name: name, lines: make(chan string, 1<<20), log: make(chan string, 1<<16)}
+	child.EndsWithParent(p.cmd)
 	p.read(p.cmd.StdoutPipe, p.lines, func(string) {})
 	p.read(p.cmd.StderrPipe, p.log, func(line string) { t.Logf("%s: %s", name, line) })
 	if err := p.cmd.Start(); err != nil {

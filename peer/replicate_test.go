@@ -69,7 +69,11 @@ func TestKilledInFirstSync(t *testing.T) {
 		if got > 0 && got < all {
 			inTheMiddle++
 		}
-		if held = got; round == 6 {
+		held = got
+		if held == all && inTheMiddle == 0 { // too late; from the beginning
+			b, held = t.TempDir(), 0
+		}
+		if round == 6 {
 			break
 		}
 	}
@@ -232,8 +236,8 @@ func TestNoServer(t *testing.T) {
 // TestForRxDB has the signaling server give an RxDB client to the peer that says it replicates with such, and to no other.
 func TestForRxDB(t *testing.T) {
 	signal := serve(t)
-	run(t, "plain", signal, t.TempDir())
-	run(t, "bridge", signal, t.TempDir(), "--rxdb", "todos")
+	run(t, "plain", signal, t.TempDir()).logs("signaling connected")
+	bridge := run(t, "bridge", signal, t.TempDir(), "--rxdb", "todos")
 	client := signaling.New(signal, &signaling.Options{Dialect: protocol.DialectRxDB})
 	defer client.Close()
 	if err := client.Join(room); err != nil {
@@ -241,15 +245,22 @@ func TestForRxDB(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
-	peers := 0
-	for peers == 0 {
+	var given []string
+	for left := ""; left == ""; {
 		e, err := client.Next(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := e.(signaling.PeerJoined); ok {
-			peers++
+		switch e := e.(type) {
+		case signaling.PeerJoined:
+			given = append(given, e.Peer)
+			bridge.kill() // after which nobody is left
+		case signaling.PeerLeft:
+			left = e.Peer
 		}
+	}
+	if len(given) != 1 {
+		t.Errorf("the client was given %v", given)
 	}
 	data := t.TempDir()
 	if o := call(t, nil, "run", "--signal", signal, "--room", room, "--collections", "todos", "--rxdb", "users", "--data", data); o.code != 2 ||

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/shoaldb/shoal"
+	"github.com/shoaldb/shoal/internal/flags"
 	"github.com/shoaldb/shoal/shared/pool"
 	"github.com/shoaldb/shoal/shared/transport/rtc"
 )
@@ -25,12 +26,12 @@ func (a *app) logger() *slog.Logger {
 // serve replicates until ctx ends.
 func (a *app) serve(ctx context.Context) error {
 	switch {
-	case len(split(a.signal)) == 0:
-		return fmt.Errorf("which signaling server? Give --signal wss://…/signal, or set %sSIGNAL%w", envPrefix, hidden{errUsage})
+	case len(flags.List(a.signal)) == 0:
+		return fmt.Errorf("which signaling server? Give --signal wss://…/signal, or set %sSIGNAL%w", flags.Prefix, hidden{errUsage})
 	case a.room == "":
-		return fmt.Errorf("which room? Give --room NAME, or set %sROOM%w", envPrefix, hidden{errUsage})
+		return fmt.Errorf("which room? Give --room NAME, or set %sROOM%w", flags.Prefix, hidden{errUsage})
 	}
-	for _, u := range split(a.signal) {
+	for _, u := range flags.List(a.signal) {
 		if parsed, err := url.Parse(u); err != nil || parsed.Scheme != "ws" && parsed.Scheme != "wss" || parsed.Host == "" {
 			return fmt.Errorf("--signal is %q, it must be like wss://example.com/signal%w", u, hidden{errUsage})
 		}
@@ -59,14 +60,14 @@ func (a *app) replicate(ctx context.Context, h *host, log *slog.Logger) error {
 		}
 		opts.RxDB = collections[i]
 	}
-	urls := split(a.signal)
+	urls := flags.List(a.signal)
 	opts.Connect.Signaling.Fallbacks = urls[1:]
 	room, err := h.db.Join(ctx, urls[0], a.room, opts)
 	if err != nil {
 		return err
 	}
 	for _, c := range collections {
-		log.Info("replicating", "collection", c.Name(), "documents", c.Count(), "room", a.room, "signal", a.signal, "data", a.data, "version", version())
+		log.Info("replicating", "collection", c.Name(), "documents", c.Count(), "room", a.room, "signal", a.signal, "data", a.data, "version", flags.Build())
 	}
 	r.run(ctx, room)
 	log.Info("stopping")
@@ -79,7 +80,7 @@ func (a *app) openAll(ctx context.Context, h *host) ([]*shoal.Collection, error)
 		h.options.Handler = shoal.FieldMerge{}
 	}
 	var stored []shoal.Stored
-	for _, name := range split(a.collections) {
+	for _, name := range flags.List(a.collections) {
 		s, _, err := h.find(ctx, name)
 		if err != nil {
 			return nil, err
@@ -93,7 +94,7 @@ func (a *app) openAll(ctx context.Context, h *host) ([]*shoal.Collection, error)
 		}
 	}
 	if len(stored) == 0 {
-		return nil, fmt.Errorf("which collections? There is none in %s yet; give --collections NAME,…, or set %sCOLLECTIONS%w", a.data, envPrefix, hidden{errUsage})
+		return nil, fmt.Errorf("which collections? There is none in %s yet; give --collections NAME,…, or set %sCOLLECTIONS%w", a.data, flags.Prefix, hidden{errUsage})
 	}
 	var list []*shoal.Collection
 	for _, s := range stored {
@@ -111,7 +112,7 @@ func (a *app) joinOptions(collections []*shoal.Collection, r *reporter) *shoal.J
 		Collections: collections, Secret: a.secret, AlwaysOn: true, OnEvent: r.note,
 		Connect: pool.ConnectOptions{RTC: rtc.Options{MaxPeers: a.maxPeers}},
 	}
-	if servers := split(a.iceServers); len(servers) > 0 {
+	if servers := flags.List(a.iceServers); len(servers) > 0 {
 		opts.Connect.RTC.ICEServers = []rtc.ICEServer{{URLs: servers}}
 	}
 	switch {

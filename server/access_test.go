@@ -109,7 +109,7 @@ func TestTokens(t *testing.T) {
 		{"HS256", handmade(`{"alg":"HS256"}`, good, hmac256(testSecret)), ""},
 		{"EdDSA", handmade(`{"alg":"EdDSA","kid":"ed"}`, good, ed), ""},
 		{"command", issued(t, "--room", testRoom, "--auth-key", testSecret), ""},
-		{"command with a prefix", issued(t, "--room", "x*", "--room", "my-*", "--ttl", "2s", "--auth-key", testSecret), ""},
+		{"command with a prefix", issued(t, "--room", "x*", "--room", "my-*", "--ttl", "2m", "--auth-key", testSecret), ""},
 		{"no token", "", "no token"},
 		{"garbage", "garbage", "not a signed JWT"},
 		{"expired", handmade(`{"alg":"HS256"}`, claims(testRoom, time.Now().Add(-time.Second)), hmac256(testSecret)), "token expired at"},
@@ -194,7 +194,7 @@ func (l *lines) Write(p []byte) (int, error) {
 // await waits until the log has the words.
 func (l *lines) await(t *testing.T, words string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		l.mu.Lock()

@@ -7,11 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
-	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 
+	"github.com/shoaldb/shoal/internal/flags"
 	"github.com/shoaldb/shoal/server/cluster"
 	"github.com/shoaldb/shoal/server/hub"
 )
@@ -37,16 +35,13 @@ type config struct {
 	cluster   cluster.Options
 }
 
-// envPrefix begins the name of the environment variable of each flag: --max-rooms is SHOAL_MAX_ROOMS.
-const envPrefix = "SHOAL_"
-
 // parse reads the flags, and from the environment those that are not given. Help goes to output.
 func parse(args []string, getenv func(string) string, output io.Writer) (*config, error) {
 	var c config
 	fs := flag.NewFlagSet("shoal-server", flag.ContinueOnError)
 	fs.SetOutput(output)
 	fs.Usage = func() {
-		fmt.Fprintf(output, "usage: shoal-server [flags]\n       shoal-server token --room R [flags]\n\nEach flag can be given as an environment variable: --max-rooms as %sMAX_ROOMS.\n\n", envPrefix)
+		fmt.Fprintf(output, "usage: shoal-server [flags]\n       shoal-server token --room R [flags]\n\nEach flag can be given as an environment variable: --max-rooms as %sMAX_ROOMS.\n\n", flags.Prefix)
 		fs.PrintDefaults()
 	}
 	c.flags(fs)
@@ -59,7 +54,7 @@ func parse(args []string, getenv func(string) string, output io.Writer) (*config
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q; see --help", fs.Arg(0))
 	}
-	if err := fromEnvironment(fs, getenv); err != nil {
+	if err := flags.FromEnvironment(fs, getenv); err != nil {
 		return nil, err
 	}
 	if err := c.check(); err != nil {
@@ -86,11 +81,8 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.metrics, "metrics", "", "`address` on which to serve /metrics, or off; by default they are on the server's own port if that is on loopback")
 	fs.DurationVar(&c.delay, "shutdown-delay", 0, "how long /readyz says no before the server stops, so that a load balancer notices")
 	fs.StringVar(&c.pprof, "pprof", "", "loopback `address` on which to serve Go's profiles; none by default")
-	fs.BoolVar(&c.version, versionFlag, false, "print the version and end")
+	fs.BoolVar(&c.version, flags.Version, false, "print the version and end")
 }
-
-// versionFlag has no environment variable, for containers often have one of that name for something else.
-const versionFlag = "version"
 
 // check reports what does not fit together, and completes the options of the parts.
 func (c *config) check() error {
@@ -103,8 +95,8 @@ func (c *config) check() error {
 		return fmt.Errorf("--log-format %q: it is text or json", c.logFormat)
 	}
 	var err error
-	c.hub.Origins = list(c.origins)
-	if c.hub.TrustedProxies, err = prefixes(list(c.proxies)); err != nil {
+	c.hub.Origins = flags.List(c.origins)
+	if c.hub.TrustedProxies, err = prefixes(flags.List(c.proxies)); err != nil {
 		return err
 	}
 	if err := c.checkAccess(); err != nil {
@@ -138,34 +130,6 @@ func (c *config) limits(fs *flag.FlagSet) {
 	fs.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "how long a client may say nothing, not even ping; 0 for 2m")
 }
 
-// fromEnvironment sets the flags that were not given: all of them, or only those named.
-func fromEnvironment(fs *flag.FlagSet, getenv func(string) string, only ...string) error {
-	given := make(map[string]bool)
-	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	var err error
-	fs.VisitAll(func(f *flag.Flag) {
-		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value := getenv(name)
-		if value == "" || f.Name == versionFlag || given[f.Name] || err != nil || len(only) > 0 && !slices.Contains(only, f.Name) {
-			return
-		}
-		if e := fs.Set(f.Name, value); e != nil {
-			err = fmt.Errorf("environment variable %s=%q: %w", name, value, e)
-		}
-	})
-	return err
-}
-
-func list(s string) []string {
-	var l []string
-	for item := range strings.SplitSeq(s, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			l = append(l, item)
-		}
-	}
-	return l
-}
-
 func prefixes(items []string) ([]netip.Prefix, error) {
 	var l []netip.Prefix
 	for _, item := range items {
@@ -180,19 +144,4 @@ func prefixes(items []string) ([]netip.Prefix, error) {
 		l = append(l, p)
 	}
 	return l, nil
-}
-
-// version tells what the binary was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && v == "(devel)" {
-			v += " " + s.Value
-		}
-	}
-	return v + " " + info.GoVersion
 }

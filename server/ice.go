@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/shoaldb/shoal/internal/flags"
 	"github.com/shoaldb/shoal/server/auth"
 	"github.com/shoaldb/shoal/server/turn"
 )
@@ -49,7 +50,7 @@ func (t *turnFlags) check(c *config) error {
 	if t.opts.ListenTLS != "" && c.tlsCert == "" {
 		return errors.New("--turn-tls-listen needs --tls-cert and --tls-key")
 	}
-	t.opts.URLs = list(t.urls)
+	t.opts.URLs = flags.List(t.urls)
 	for _, u := range t.opts.URLs {
 		if !strings.HasPrefix(u, "turn:") && !strings.HasPrefix(u, "turns:") {
 			return fmt.Errorf("--turn-urls: %q is not like turn:example.com:3478?transport=udp", u)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/shoaldb/shoal/internal/flags"
 	"github.com/shoaldb/shoal/server/cluster"
 	"github.com/shoaldb/shoal/server/hub"
 	"github.com/shoaldb/shoal/server/turn"
@@ -70,7 +71,7 @@ func newMetrics(n *node) *metrics {
 		m.descs[f[0]] = prometheus.NewDesc(f[0], f[1], labels, nil)
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "shoal_build_info", Help: "What the server was built from.", ConstLabels: prometheus.Labels{"version": version()},
+		Name: "shoal_build_info", Help: "What the server was built from.", ConstLabels: prometheus.Labels{"version": flags.Build()},
 	})
 	build.Set(1)
 	m.registry.MustRegister(m, m.joins, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -15,6 +15,7 @@ import (
 
 	nats "github.com/nats-io/nats-server/v2/server"
 
+	"github.com/shoaldb/shoal/internal/child"
 	"github.com/shoaldb/shoal/shared/protocol"
 	"github.com/shoaldb/shoal/shared/signaling"
 )
@@ -28,6 +29,7 @@ func process(t *testing.T, args ...string) (*exec.Cmd, string) {
 	}
 	cmd := exec.Command(exe, args...)
 	cmd.Env = append(os.Environ(), asServer+"=1")
+	child.EndsWithParent(cmd)
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +76,7 @@ func someone(t *testing.T, urls ...string) *signaling.Client {
 // until returns the first event of a client that is of type T and right.
 func until[T signaling.Event](t *testing.T, c *signaling.Client, right func(T) bool) T {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		e, err := c.Next(ctx)
@@ -104,7 +106,7 @@ func TestKilledNode(t *testing.T) {
 	go broker.Start() // ends with Shutdown
 	defer broker.WaitForShutdown()
 	defer broker.Shutdown()
-	if !broker.ReadyForConnections(20 * time.Second) {
+	if !broker.ReadyForConnections(patience) {
 		t.Fatal("NATS does not start")
 	}
 	args := []string{"--nats", broker.ClientURL(), "--secret", testSecret, "--listen"}

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/shoaldb/shoal/internal/flags"
 	"github.com/shoaldb/shoal/server/assets"
 	"github.com/shoaldb/shoal/server/hub"
 )
@@ -37,7 +38,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, output 
 		return err
 	}
 	if c.version {
-		_, err := fmt.Fprintln(output, "shoal-server", version())
+		_, err := fmt.Fprintln(output, "shoal-server", flags.Build())
 		return err
 	}
 	files, err := assets.NewHandler(assets.FS())
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, output 
 	if n.tls != nil {
 		scheme = "https"
 	}
-	n.log.Info("listening", "url", scheme+"://"+n.ln.Addr().String()+"/", "assets", files.Built(), "version", version())
+	n.log.Info("listening", "url", scheme+"://"+n.ln.Addr().String()+"/", "assets", files.Built(), "version", flags.Build())
 	return n.serve(ctx, files)
 }
 

@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 	leakcheck.Main(m)
 }
 
+// patience bounds waits. What takes so long, on a machine with much else to do, does not come.
+const patience = 2 * time.Minute
+
 func noEnv(string) string { return "" }
 
 // start runs the server with args and returns its URL, and a function that stops it and returns its log.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/shoaldb/shoal/internal/flags"
 	"github.com/shoaldb/shoal/server/auth"
 	"github.com/shoaldb/shoal/shared/protocol"
 )
@@ -38,7 +39,7 @@ func runToken(args []string, getenv func(string) string, stdout, stderr io.Write
 	fs := flag.NewFlagSet("shoal-server token", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
-		fmt.Fprintf(stderr, "usage: shoal-server token --room R [flags]\n\nPrints a token that lets its bearer into a room. The keys may be given as environment variables: %sAUTH_KEY.\n\n", envPrefix)
+		fmt.Fprintf(stderr, "usage: shoal-server token --room R [flags]\n\nPrints a token that lets its bearer into a room. The keys may be given as environment variables: %sAUTH_KEY.\n\n", flags.Prefix)
 		fs.PrintDefaults()
 	}
 	fs.Var(&names, "room", "`name` of a room, or the beginning of names followed by *; may be given more than once")
@@ -49,7 +50,7 @@ func runToken(args []string, getenv func(string) string, stdout, stderr io.Write
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if err := fromEnvironment(fs, getenv, "auth-key", "auth-jwks-file"); err != nil {
+	if err := flags.FromEnvironment(fs, getenv, "auth-key", "auth-jwks-file"); err != nil {
 		return err
 	}
 	switch {
@@ -61,7 +62,7 @@ func runToken(args []string, getenv func(string) string, stdout, stderr io.Write
 		return fmt.Errorf("--ttl %s: a token must be good for a second at least", ttl)
 	}
 	claims := &auth.Claims{Rooms: names, Subject: subject, Expires: jwt.NewNumericDate(time.Now().Add(ttl))}
-	for _, p := range list(permissions) {
+	for _, p := range flags.List(permissions) {
 		if !slices.Contains(auth.Permissions(), auth.Permission(p)) {
 			return fmt.Errorf("--permissions: there is no %q, but %s", p, permissionNames())
 		}

@@ -49,11 +49,11 @@ func TestManyDocuments(t *testing.T) {
 
 func (n *native) many(prefix string, count int, title string) {
 	n.t.Helper()
-	rows := make([]collection.Row, count)
-	for i := range rows {
-		rows[i].Body = fmt.Appendf(nil, `{"id":"%s%d","title":"%s %d","n":%d}`, prefix, i, title, i, i)
+	bodies := make([][]byte, count)
+	for i := range bodies {
+		bodies[i] = fmt.Appendf(nil, `{"id":"%s%d","title":"%s %d","n":%d}`, prefix, i, title, i, i)
 	}
-	for _, r := range n.BulkUpsert(n.t.Context(), rows) {
+	for _, r := range n.BulkUpsert(n.t.Context(), bodies) {
 		if r.Err != nil {
 			n.t.Fatal(r.Err)
 		}

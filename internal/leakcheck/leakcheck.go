@@ -11,7 +11,7 @@ import (
 )
 
 // settle bounds how long Main waits for goroutines that are already on their way out.
-const settle = 5 * time.Second
+const settle = 30 * time.Second
 
 // Main runs the tests of m and exits. It exits with 1 when, a while after the last test, more goroutines run than a test
 // binary has by itself: one, or two under js, where the runtime keeps one for events.

@@ -112,7 +112,7 @@ func inSoon(t *testing.T, check func() string) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience)
 	for {
 		wrong := check()
 		if wrong == "" {
@@ -381,7 +381,7 @@ func TestLostMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := beats.NextMsg(30 * time.Second); err != nil { // NATS knows what the node wants to hear when it has heard the node
+	if _, err := beats.NextMsg(patience); err != nil { // NATS knows what the node wants to hear when it has heard the node
 		t.Fatal(err)
 	}
 	asked := make(chan *nats.Msg, 100)
@@ -402,7 +402,7 @@ func TestLostMessages(t *testing.T) {
 				t.Fatalf("asked by %s", m.Data)
 			}
 			say("state."+string(m.Data), text)
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("not asked")
 		}
 	}
@@ -453,7 +453,7 @@ func TestLostMessages(t *testing.T) {
 			if string(m.Data) != want {
 				t.Errorf("the other node is told %s, want %s", m.Data, want)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("the other node is not told %s", want)
 		}
 	}

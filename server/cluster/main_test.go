@@ -26,6 +26,9 @@ func TestMain(m *testing.M) { leakcheck.Main(m) }
 
 const room = "my-users-pool"
 
+// patience bounds waits. What takes so long, on a machine with much else to do, does not come.
+const patience = 2 * time.Minute
+
 // broker runs NATS within the test on a port of 127.0.0.1, 0 for any.
 func broker(t *testing.T, port int) *server.Server {
 	t.Helper()
@@ -38,7 +41,7 @@ func broker(t *testing.T, port int) *server.Server {
 	}
 	go s.Start() // ends with Shutdown
 	t.Cleanup(func() { end(s) })
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(patience) {
 		t.Fatal("NATS does not start")
 	}
 	return s
@@ -187,7 +190,7 @@ func (p *peer) leave() {
 // await waits until what the peer knows is so.
 func (p *peer) await(what string, so func(*peer) bool) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 	for {
 		p.mu.Lock()

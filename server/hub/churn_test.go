@@ -203,7 +203,7 @@ func TestChurn(t *testing.T) {
 		for c.dialect == rxdb && !isTree(truth[c.room]) || c.dialect == shoal && !c.knows(truth[c.room]) {
 			select {
 			case <-c.from.news:
-			case <-time.After(30 * time.Second):
+			case <-time.After(patience):
 				t.Fatalf("peer %d, %s in %s, sees %v, and there are %v", i, c.p.id, c.room, c.others(), truth[c.room])
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +40,9 @@ func (s *server) keep(t *testing.T, header http.Header) int {
 // until waits for something that the server does by itself.
 func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); runtime.Gosched() {
+	tick := time.NewTicker(5 * time.Millisecond) // leaves the processor to the server
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !done(); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}

@@ -28,6 +28,9 @@ const (
 	rxdb  = protocol.DialectRxDB
 )
 
+// patience bounds waits for what the server does by itself. What takes so long, on a machine with much else to do, does not come.
+const patience = 5 * time.Minute
+
 // server is a hub on loopback, behind its own listener as in production.
 type server struct {
 	*hub.Hub
@@ -74,7 +77,7 @@ func upgrade(t testing.TB, conn net.Conn, dialect protocol.Dialect) *peer {
 func upgradeAt(t testing.TB, conn net.Conn, uri string, dialect protocol.Dialect) *peer {
 	t.Helper()
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(time.Minute))
+	conn.SetDeadline(time.Now().Add(patience))
 	head := "GET " + uri + " HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 	if dialect == shoal {

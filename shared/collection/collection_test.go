@@ -145,9 +145,9 @@ func TestBulkInsertTakesWhatItCan(t *testing.T) {
 	if _, err := c.Insert(t.Context(), todo("3", "old")); err != nil {
 		t.Fatal(err)
 	}
-	var rows []Row
+	var bodies [][]byte
 	want := map[string]string{"3": string(todo("3", "old"))}
-	for i := range 3000 { // several ops
+	for i := range 3000 { // several batches
 		id := fmt.Sprint(i)
 		body := todo(id, strings.Repeat("x", 100))
 		if i == 7 {
@@ -155,13 +155,13 @@ func TestBulkInsertTakesWhatItCan(t *testing.T) {
 		} else if i != 3 {
 			want[id] = string(body)
 		}
-		rows = append(rows, Row{Body: body})
+		bodies = append(bodies, body)
 	}
-	for i, r := range c.BulkInsert(t.Context(), rows) {
+	for i, r := range c.BulkInsert(t.Context(), bodies) {
 		switch {
 		case i == 3 && errors.Is(r.Err, ErrExists), i == 7 && errors.Is(r.Err, ErrInvalid):
 		case r.Err != nil || r.Document.ID != fmt.Sprint(i):
-			t.Fatalf("row %d: %+v", i, r)
+			t.Fatalf("document %d: %+v", i, r)
 		}
 	}
 	mustContent(t, c, want)

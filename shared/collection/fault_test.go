@@ -28,13 +28,13 @@ func TestCrashAtEachStep(t *testing.T) {
 		if err == nil {
 			for i := range writes {
 				id := fmt.Sprint(i)
-				var rows []Row
+				var bodies [][]byte
 				for k := range 700 { // more than one block
-					rows = append(rows, Row{Body: todo(fmt.Sprint(id, "-", k), "a title that is long enough to fill some blocks")})
+					bodies = append(bodies, todo(fmt.Sprint(id, "-", k), "a title that is long enough to fill some blocks"))
 				}
-				for k, r := range c.BulkInsert(t.Context(), rows) {
+				for k, r := range c.BulkInsert(t.Context(), bodies) {
 					if r.Err == nil {
-						acked[r.Document.ID] = string(rows[k].Body)
+						acked[r.Document.ID] = string(bodies[k])
 					} else if !errors.Is(r.Err, memlog.ErrCrashed) {
 						t.Fatal(r.Err)
 					}

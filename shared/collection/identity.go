@@ -56,25 +56,13 @@ func (m *memory) isStrange(known *document.Knowledge) bool {
 // Disown takes a new id because another replica has the id self, too, unless that is done already. Its error always matches
 // ErrIdentity, or tells why that could not be stored.
 func (c *Collection) Disown(ctx context.Context, self document.ReplicaID) error {
-	if err := c.renew(ctx, func(t *tx) bool { return t.self == self }); err != nil {
-		return err
-	}
-	return ErrIdentity
-}
-
-// renew takes a new id in a commit if due says so.
-func (c *Collection) renew(ctx context.Context, due func(t *tx) bool) error {
-	done := false
 	err := c.do(ctx, 0, func(t *tx) error {
-		if done = due(t); done {
+		if t.self == self {
 			return t.renew()
 		}
 		return nil
 	})
-	if err == nil && done {
-		return ErrIdentity
-	}
-	return err
+	return cmp.Or(err, ErrIdentity)
 }
 
 // renew gives the replica a new id. Another may have used any dot of the old one for another write, and which of them is known to whom nobody

@@ -265,16 +265,18 @@ func TestRxDBClientIsRefused(t *testing.T) {
 		return false, nil
 	}})
 	p := b.join(false)
-	c := p.accept()
-	select {
-	case <-c.Done():
-	case <-b.ctx.Done():
-		t.Fatal("the connection stays")
-	}
+	q := <-asked
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if q := <-asked; !q.RxDB || q.ID != p.self {
-		t.Errorf("asked about %+v", q)
+	if !q.RxDB || q.ID != p.self || len(p.peers) != 1 {
+		t.Errorf("asked about %+v, %d connections", q, len(p.peers))
+	}
+	for _, c := range p.peers {
+		select {
+		case <-c.Done():
+		case <-b.ctx.Done():
+			t.Fatal("the connection stays")
+		}
 	}
 	if err := <-b.failures; !errors.Is(err, rxdb.ErrRefused) {
 		t.Errorf("told %v", err)

@@ -230,10 +230,7 @@ func (snd *sender) mustTell(known *document.Knowledge, claim protocol.Claim, now
 	grown := known != snd.last && !snd.lane[Live].CoversAll(known)
 	owed := claim == protocol.ClaimAll && !snd.claimed.CoversAll(known) && !snd.told.CoversAll(known)
 	if !grown && !owed {
-		if !grown {
-			snd.last = known
-		}
-		snd.tell = time.Time{}
+		snd.last, snd.tell = known, time.Time{}
 		return false
 	}
 	if snd.tell.IsZero() {

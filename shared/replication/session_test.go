@@ -351,11 +351,11 @@ func TestClaimsWait(t *testing.T) {
 		t.Errorf("before the walk: %v, claim %d", ids(f), f.Claim)
 	}
 	x.walked()
-	var rows []collection.Row
+	var bodies [][]byte
 	for i := range 3 {
-		rows = append(rows, collection.Row{Body: fmt.Appendf(nil, `{"id":"big%d","x":%q}`, i, strings.Repeat("x", block.Target*2/3))})
+		bodies = append(bodies, fmt.Appendf(nil, `{"id":"big%d","x":%q}`, i, strings.Repeat("x", block.Target*2/3)))
 	}
-	x.coll.BulkInsert(t.Context(), rows)
+	x.coll.BulkInsert(t.Context(), bodies)
 	var got []protocol.Claim
 	for f := x.changes(Live); f != nil; f = x.changes(Live) {
 		got = append(got, f.Claim)

@@ -17,6 +17,9 @@ import (
 	"github.com/shoaldb/shoal/shared/signaling"
 )
 
+// patience bounds waits. What takes so long, on a machine with much else to do, does not come.
+const patience = 2 * time.Minute
+
 // serve runs a hub on loopback and returns its URL.
 func serve(t *testing.T, opts *hub.Options) (*hub.Hub, string) {
 	t.Helper()
@@ -50,7 +53,7 @@ func next[T signaling.Event](t *testing.T, c *signaling.Client) T {
 
 func nextAny(t *testing.T, c *signaling.Client) signaling.Event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	e, err := c.Next(ctx)
 	if err != nil {

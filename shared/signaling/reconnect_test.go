@@ -111,7 +111,9 @@ func TestResumeHangingConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	next[signaling.Signal](t, b) // the first event since
-	for deadline := time.Now().Add(10 * time.Second); h.Stats().Connections != 2; {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); h.Stats().Connections != 2; <-tick.C { // the server gives the old ones some seconds
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", h.Stats())
 		}

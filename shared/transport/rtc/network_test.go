@@ -40,6 +40,34 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestSendsUntilClosed: that the other end closed is no failure, even where a send is the first to learn of it.
+func TestSendsUntilClosed(t *testing.T) {
+	l := newLab(t)
+	a, b := l.member("a", setup{}), l.member("b", setup{})
+	ca, cb := a.accept(), b.accept()
+	l.exchange(ca, cb)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			if _, _, err := cb.Receive(l.ctx); err != nil {
+				return
+			}
+		}
+	})
+	wg.Go(func() {
+		for {
+			if err := ca.Send(l.ctx, transport.Live, []byte("x")); err != nil {
+				return
+			}
+		}
+	})
+	b.close()
+	if e := a.await("b", transport.Closed); e.Err != nil {
+		t.Errorf("event after a clean close: %+v", e)
+	}
+	wg.Wait()
+}
+
 // TestInitiator: the one with the lesser id begins.
 func TestInitiator(t *testing.T) {
 	l := newLab(t)

@@ -301,6 +301,11 @@ func (p *pc) descriptions() (local, remote string) {
 }
 
 func (p *pc) send(lane transport.Lane, piece []byte) (err error) {
+	defer func() {
+		if err != nil && p.lanes[lane].Get("readyState").String() != "open" {
+			err = errClosedByPeer // known here before the browser tells
+		}
+	}()
 	defer catch(&err)
 	if p.text {
 		p.lanes[lane].Call("send", string(piece))

@@ -4,13 +4,16 @@ package rtc
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/sctp"
 	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 
@@ -221,11 +224,16 @@ func (p *pc) descriptions() (local, remote string) {
 	return local, remote
 }
 
-func (p *pc) send(lane shoal.Lane, piece []byte) error {
+func (p *pc) send(lane shoal.Lane, piece []byte) (err error) {
 	if p.text {
-		return p.lanes[lane].SendText(string(piece))
+		err = p.lanes[lane].SendText(string(piece))
+	} else {
+		err = p.lanes[lane].Send(piece)
 	}
-	return p.lanes[lane].Send(piece)
+	if errors.Is(err, io.ErrClosedPipe) || errors.Is(err, sctp.ErrStreamClosed) || errors.Is(err, sctp.ErrPayloadDataStateNotExist) {
+		return errClosedByPeer // known here before pion tells
+	}
+	return err
 }
 
 func (p *pc) buffered(lane shoal.Lane) int { return int(p.lanes[lane].BufferedAmount()) }
