@@ -9,8 +9,8 @@ import (
 	"github.com/shoaldb/shoal/e2e/chrome"
 	"github.com/shoaldb/shoal/e2e/shoalserver"
 	"github.com/shoaldb/shoal/shared/signaling"
-	"github.com/shoaldb/shoal/shared/transport"
 	"github.com/shoaldb/shoal/shared/transport/rtc"
+	"github.com/shoaldb/shoal/shared/transport/rtc/rtctest"
 )
 
 // connect has a tab replicate with other options of the connection handler and the pool, as JavaScript.
@@ -121,7 +121,7 @@ func TestHostileServer(t *testing.T) {
 	for name, secret := range map[string]string{"no secret": "", "secret": "secret: 'correct horse'"} {
 		t.Run(name, func(t *testing.T) {
 			left, right := shoalserver.Start(t), shoalserver.Start(t)
-			between(t, left, right)
+			t.Cleanup(rtctest.Middle(evil(t, left), evil(t, right))) // to the browsers, both servers and it are one hostile server
 			a, b := user(t, left), user(t, right)
 			connect(a, "", secret)
 			connect(b, "", secret)
@@ -141,26 +141,6 @@ func TestHostileServer(t *testing.T) {
 	}
 }
 
-// between joins the topic on both servers and passes on all that the two sides say. To the browsers, both servers and it are one hostile server.
-func between(t *testing.T, left, right *shoalserver.Server) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	a, b := evil(t, left), evil(t, right)
-	done := make(chan struct{})
-	t.Cleanup(func() {
-		cancel()
-		a.Close()
-		b.Close()
-		<-done
-	})
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			passBoth(ctx, a, b)
-		}
-	}()
-}
-
 func evil(t *testing.T, s *shoalserver.Server) *rtc.Network {
 	t.Helper()
 	n, err := rtc.New(&introducer{client: signaling.New(s.Signal(), nil)}, nil)
@@ -171,38 +151,6 @@ func evil(t *testing.T, s *shoalserver.Server) *rtc.Network {
 		t.Fatal(err)
 	}
 	return n
-}
-
-// passBoth passes messages between the next connections of both until one ends.
-func passBoth(ctx context.Context, a, b *rtc.Network) {
-	one, err := a.Accept(ctx)
-	if err != nil {
-		return
-	}
-	defer one.Close()
-	two, err := b.Accept(ctx)
-	if err != nil {
-		return
-	}
-	defer two.Close()
-	back := make(chan struct{})
-	go func() {
-		defer close(back)
-		pass(ctx, two, one)
-		one.Close()
-	}()
-	pass(ctx, one, two)
-	two.Close()
-	<-back
-}
-
-func pass(ctx context.Context, from, to transport.Conn) {
-	for {
-		lane, msg, err := from.Receive(ctx)
-		if err != nil || to.Send(ctx, lane, msg) != nil {
-			return
-		}
-	}
 }
 
 // introducer is a signaling client as package rtc needs it, without what only matters in the long run.

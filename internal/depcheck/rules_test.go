@@ -65,7 +65,7 @@ func places() []place {
 		{"github.com/prometheus", []string{"server"}, nil, "parts of the server count, and package main tells Prometheus"},
 		{module + "shared/store/logtest", nil, []string{"shared/store", "wasm/idblog"}, "it is for tests"},
 		{module + "shared/transport/transporttest", nil, []string{"shared/transport"}, "it is for tests"},
-		{module + "shared/transport/rtc/rtctest", []string{"bench"}, []string{"shared/transport", "shared/pool"}, "it is for tests"},
+		{module + "shared/transport/rtc/rtctest", []string{"bench"}, []string{"shared/transport", "shared/pool", "e2e"}, "it is for tests"},
 		{module + "internal/leakcheck", nil, []string{""}, "it is for tests"},
 		{module + "internal/browsertest", []string{"internal/browsertest", "bench"}, []string{""}, "it is for tests"},
 	}

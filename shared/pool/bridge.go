@@ -178,18 +178,9 @@ func (b *bridge) act(now time.Time) (next time.Time) {
 			}
 			continue
 		}
-		b.begin(m, newConnectionID(b.rng), true)
+		b.begin(m, rxdb.RandomToken(b.rng), true)
 	}
 	return next
-}
-
-// newConnectionID is an id as RxDB's randomToken(10) makes them.
-func newConnectionID(rng *rand.Rand) string {
-	id := make([]byte, 10)
-	for i := range id {
-		id[i] = 'a' + byte(rng.IntN(26))
-	}
-	return string(id)
 }
 
 func (b *bridge) handle(e any) {

@@ -7,13 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/shoaldb/shoal/server/hub"
 	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/protocol"
 	"github.com/shoaldb/shoal/shared/replication"
@@ -43,13 +41,8 @@ func newBridgeTest(t *testing.T, opts Options) *bridgeTest {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	h := hub.New(nil)
-	s := httptest.NewServer(h)
-	t.Cleanup(func() {
-		h.Close()
-		s.Close()
-	})
-	b := &bridgeTest{t: t, ctx: ctx, url: "ws" + strings.TrimPrefix(s.URL, "http"), failures: make(chan error, 1000)}
+	_, url := signalServer(t, nil)
+	b := &bridgeTest{t: t, ctx: ctx, url: url, failures: make(chan error, 1000)}
 	log, err := memlog.New(nil).Open(nil).Log(ctx, "todos")
 	if err != nil {
 		t.Fatal(err)

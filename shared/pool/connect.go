@@ -193,14 +193,14 @@ func (s *signaler) take(e signaling.Event) {
 	case signaling.Disconnected:
 		s.queue(rtc.Disconnected{Err: e.Err})
 	case signaling.PeerJoined:
-		if e.Dialect == protocol.DialectRxDB {
+		if e.Dialect != protocol.DialectShoal {
 			s.toBridge(e.Room, e)
 			return
 		}
 		if s.rooms[e.Room] == nil {
 			s.rooms[e.Room] = make(map[string]rtc.PeerJoined)
 		}
-		j := rtc.PeerJoined{Room: e.Room, Peer: e.Peer, Foreign: e.Dialect != protocol.DialectShoal}
+		j := rtc.PeerJoined{Room: e.Room, Peer: e.Peer}
 		s.rooms[e.Room][e.Peer] = j
 		s.queue(j)
 	case signaling.PeerServed:

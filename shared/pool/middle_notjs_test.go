@@ -8,9 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoaldb/shoal/shared/collection"
 	"github.com/shoaldb/shoal/shared/protocol"
-	"github.com/shoaldb/shoal/shared/replication"
 	"github.com/shoaldb/shoal/shared/store/memlog"
 	"github.com/shoaldb/shoal/shared/transport"
 	"github.com/shoaldb/shoal/shared/transport/rtc"
@@ -21,26 +19,8 @@ import (
 func webrtc(t *testing.T, network *rtc.Network, secret string) *replica {
 	t.Helper()
 	r := &replica{disk: memlog.New(nil)}
-	log, err := r.disk.Open(nil).Log(t.Context(), "todos")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.coll, err = collection.Open(t.Context(), "todos", log, nil); err != nil {
-		t.Fatal(err)
-	}
-	r.mesh = NewMesh(network, &MeshOptions{Secret: secret})
+	r.startOn(t, NewMesh(network, &MeshOptions{Secret: secret}), nil, nil)
 	t.Cleanup(r.stop)
-	r.pool, err = Replicate(t.Context(), r.mesh, r.coll, topic, &Options{
-		Pull: &replication.Direction{}, Push: &replication.Direction{},
-		OnEvent: func(e Event) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.events = append(r.events, e)
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return r
 }
 
@@ -53,59 +33,13 @@ func peerOn(t *testing.T, server *rtctest.Server, id string) *rtc.Network {
 	return n
 }
 
-// middle is what a hostile signaling server does that gives each of two peers a certificate of its own instead of the other's: it has a
-// connection to each, and passes on what comes.
+// middle puts two networks of a hostile signaling server between two peers: it gives each a certificate of its own instead of the other's.
 func middle(t *testing.T, a, b *rtc.Network) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	t.Cleanup(func() {
-		cancel()
-		a.Close()
-		b.Close()
-		<-done
-	})
+	t.Cleanup(rtctest.Middle(a, b))
 	for _, n := range []*rtc.Network{a, b} {
 		if err := n.Join(topic); err != nil {
 			t.Fatal(err)
-		}
-	}
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			relayOnce(ctx, a, b)
-		}
-	}()
-}
-
-// relayOnce passes messages between the next connections of both until one ends.
-func relayOnce(ctx context.Context, a, b *rtc.Network) {
-	left, err := a.Accept(ctx)
-	if err != nil {
-		return
-	}
-	defer left.Close()
-	right, err := b.Accept(ctx)
-	if err != nil {
-		return
-	}
-	defer right.Close()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		pass(ctx, right, left)
-		left.Close()
-	}()
-	pass(ctx, left, right)
-	right.Close()
-	<-ended
-}
-
-func pass(ctx context.Context, from, to transport.Conn) {
-	for {
-		lane, msg, err := from.Receive(ctx)
-		if err != nil || to.Send(ctx, lane, msg) != nil {
-			return
 		}
 	}
 }
@@ -120,7 +54,7 @@ func TestMiddle(t *testing.T) {
 // relayedOn makes a network whose connections are all relayed.
 func relayedOn(t *testing.T, server *rtctest.Server, id string) *rtc.Network {
 	t.Helper()
-	n, err := rtc.New(server.Relaying(id), &rtc.Options{RelayOnly: true, LoopbackOnly: true, ConnectTimeout: 200 * time.Millisecond})
+	n, err := rtc.New(server.Relaying(id), &rtc.Options{RelayOnly: true, LoopbackOnly: true, ConnectTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,11 +65,19 @@ func (r *replica) start(t *testing.T, n *memnet.Net, id string, copts *collectio
 		co = *copts
 	}
 	co.Rand = seededReader{rand.New(rand.NewPCG(uint64(len(id)), uint64(id[0])))}
+	mesh := NewMesh(n.Peer(id), &MeshOptions{Rand: rand.New(rand.NewPCG(1, uint64(id[0]))), Secret: r.secret})
+	r.startOn(t, mesh, &co, popts)
+}
+
+// startOn opens the collection and replicates it on a mesh, in both directions unless popts says otherwise.
+func (r *replica) startOn(t *testing.T, mesh *Mesh, copts *collection.Options, popts *Options) {
+	t.Helper()
+	r.mesh = mesh
 	log, err := r.disk.Open(nil).Log(t.Context(), "todos")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.coll, err = collection.Open(t.Context(), "todos", log, &co); err != nil {
+	if r.coll, err = collection.Open(t.Context(), "todos", log, copts); err != nil {
 		t.Fatal(err)
 	}
 	po := Options{Pull: &replication.Direction{}, Push: &replication.Direction{}}
@@ -81,7 +89,6 @@ func (r *replica) start(t *testing.T, n *memnet.Net, id string, copts *collectio
 		defer r.mu.Unlock()
 		r.events = append(r.events, e)
 	}
-	r.mesh = NewMesh(n.Peer(id), &MeshOptions{Rand: rand.New(rand.NewPCG(1, uint64(id[0]))), Secret: r.secret})
 	if r.pool, err = Replicate(t.Context(), r.mesh, r.coll, topic, &po); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func split(message []byte, rng *rand.Rand) [][]byte {
 	if units <= chunkUnits {
 		return [][]byte{message}
 	}
-	return chunks(message, units, randomToken(rng))
+	return chunks(message, units, RandomToken(rng))
 }
 
 // chunks returns the chunks of a message with so many code units.
@@ -123,8 +123,8 @@ func appendEscape(dst []byte, unit rune) []byte {
 	return append(dst, '\\', 'u', hexDigits[unit>>12&15], hexDigits[unit>>8&15], hexDigits[unit>>4&15], hexDigits[unit&15])
 }
 
-// randomToken is an id as RxDB's randomToken(10) makes them.
-func randomToken(rng *rand.Rand) string {
+// RandomToken is an id as RxDB's randomToken(10) makes them.
+func RandomToken(rng *rand.Rand) string {
 	b := make([]byte, 10)
 	for i := range b {
 		b[i] = 'a' + byte(rng.IntN(26))

@@ -103,7 +103,7 @@ func TestJoin(t *testing.T) {
 		want := make(map[string]bool)
 		for range 3 {
 			// Pairs at an odd and an even offset, so that chunks cut some.
-			message := `{"id":"` + randomToken(rng) + strings.Repeat("x", rng.IntN(2)) + strings.Repeat("😀", chunkUnits+rng.IntN(chunkUnits)) + `"}`
+			message := `{"id":"` + RandomToken(rng) + strings.Repeat("x", rng.IntN(2)) + strings.Repeat("😀", chunkUnits+rng.IntN(chunkUnits)) + `"}`
 			want[message] = true
 			texts = append(texts, split([]byte(message), rng)...)
 		}

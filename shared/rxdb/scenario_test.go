@@ -294,7 +294,7 @@ func TestCheckpointIsNotStoredTwice(t *testing.T) {
 func TestExactlyOneIsMaster(t *testing.T) {
 	rng := newRand()
 	for range 1000 {
-		a, b := randomToken(rng), randomToken(rng)
+		a, b := RandomToken(rng), RandomToken(rng)
 		if IsMaster(a, b) == IsMaster(b, a) {
 			t.Errorf("%s and %s", a, b)
 		}

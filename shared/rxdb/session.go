@@ -157,7 +157,7 @@ func New(cfg Config) *Session {
 		s.work[i] = make(chan struct{}, 1)
 	}
 	s.rng = s.cfg.Rand
-	s.flag = randomToken(s.rng)
+	s.flag = RandomToken(s.rng)
 	return s
 }
 

@@ -15,10 +15,6 @@ var errLeft = fmt.Errorf("rtc: left: %w", net.ErrClosed)
 // signalFrom takes a signal of the server's.
 func (n *Network) signalFrom(e Signal) {
 	p := n.peers[e.Peer]
-	if p != nil && p.foreign {
-		n.opts.Foreign(e)
-		return
-	}
 	s, err := decodeSignal(e.Data)
 	if err != nil {
 		n.logger.Warn("refuse signal", "peer", e.Peer, "room", e.Room, "error", err)

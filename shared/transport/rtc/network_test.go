@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/shoaldb/shoal/shared/transport"
 	"github.com/shoaldb/shoal/shared/transport/rtc"
@@ -103,10 +105,8 @@ func kind(data []byte) string {
 // TestTimeout: an attempt that gets no answer fails in time and is repeated until it works.
 func TestTimeout(t *testing.T) {
 	l := newLab(t)
-	times := fast
-	times.Connect = fast.Probe
 	l.server.SetFilter(func(_, _ string, data []byte) bool { return kind(data) != "answer" })
-	a, b := l.member("a", setup{times: times}), l.member("b", setup{times: times})
+	a, b := l.member("a", setup{times: fast}), l.member("b", setup{times: fast})
 	for range 2 {
 		if e := a.await("b", transport.Failed); !errors.Is(e.Err, rtc.ErrTimeout) {
 			t.Errorf("attempt failed with %v, want %v", e.Err, rtc.ErrTimeout)
@@ -121,20 +121,24 @@ func TestTimeout(t *testing.T) {
 func TestWant(t *testing.T) {
 	l := newLab(t)
 	times := fast
-	times.Connect, times.Ping = fast.Gone, l.never()
-	asked := false
+	times.Ping = l.never()
+	times.Restart = l.never() // an offer to restart the path makes a find out by itself
+	var asked atomic.Bool
 	l.server.SetFilter(func(_, _ string, data []byte) bool {
-		asked = asked || kind(data) == "want"
-		return kind(data) != "hello" // with it, a would find out by itself
+		if kind(data) == "want" {
+			asked.Store(true)
+		}
+		return kind(data) != "hello" // so does an answer to it
 	})
 	a := l.member("a", setup{times: times})
 	client := l.server.Client("b")
 	old := l.member("b", setup{client: client, times: times})
 	l.exchange(a.accept(), old.accept())
 	client.Vanish()
+	asked.Store(false)
 	again := l.member("b", setup{times: times})
 	l.exchange(a.accept(), again.accept())
-	if !asked {
+	if !asked.Load() {
 		t.Error("nobody asked")
 	}
 }
@@ -297,7 +301,8 @@ func opens(m *member) int {
 func TestUnlisted(t *testing.T) {
 	l := newLab(t)
 	client := l.server.Client("b")
-	a, b := l.member("a", setup{times: fast}), l.member("b", setup{client: client, times: fast})
+	times := rtc.Times{Ping: l.never()} // it is not the keepalive that is tested
+	a, b := l.member("a", setup{times: times}), l.member("b", setup{client: client, times: times})
 	ca, cb := a.accept(), b.accept()
 	l.exchange(ca, cb)
 	if err := client.Leave("room"); err != nil { // the server's doing: the network b does not know
@@ -333,7 +338,9 @@ func TestOwnerCloses(t *testing.T) {
 // TestFrozenPeer: a peer that answers nothing is given up although its path works.
 func TestFrozenPeer(t *testing.T) {
 	l := newLab(t)
-	a := l.member("a", setup{times: fast})
+	times := fast
+	times.Frozen = time.Second
+	a := l.member("a", setup{times: times})
 	b := l.member("b", setup{times: rtc.Times{Ping: l.never()}})
 	ca, cb := a.accept(), b.accept()
 	unmute := rtc.Mute(cb)
@@ -352,10 +359,23 @@ func TestFrozenPeer(t *testing.T) {
 // TestWake: on a path that works, Wake harms nothing; an attempt that waits is made at once.
 func TestWake(t *testing.T) {
 	l := newLab(t)
-	times := fast
-	times.Connect, times.BackoffMin, times.BackoffMax = fast.Gone, l.never(), l.never()
-	l.server.SetFilter(func(_, _ string, data []byte) bool { return kind(data) != "answer" })
-	a, b := l.member("a", setup{times: times}), l.member("b", setup{times: times})
+	times := rtc.Times{Restart: fast.Restart, Ping: l.never(), BackoffMin: l.never(), BackoffMax: l.never()}
+	client := l.server.Client("b")
+	offers := make(chan []byte, 1)
+	l.server.SetFilter(func(_, _ string, data []byte) bool {
+		if kind(data) == "offer" {
+			offers <- bytes.Clone(data)
+		}
+		return kind(data) == "full"
+	})
+	a, b := l.member("a", setup{times: times}), l.member("b", setup{times: times, client: client})
+	var offer struct{ ID string }
+	if err := json.Unmarshal(<-offers, &offer); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Send(l.ctx, "room", "a", fmt.Appendf(nil, `{"shoal":1,"kind":"full","id":%q}`, offer.ID)); err != nil {
+		t.Fatal(err)
+	}
 	a.await("b", transport.Failed)
 	l.server.SetFilter(nil)
 	a.Wake()
@@ -367,39 +387,6 @@ func TestWake(t *testing.T) {
 	}
 	if a.count("b", transport.Open) != 1 {
 		t.Errorf("events %+v, want one connection", a.events)
-	}
-}
-
-// TestForeign: foreign peers are left to the other handler.
-func TestForeign(t *testing.T) {
-	l := newLab(t)
-	foreign := make(chan rtc.SignalerEvent, 100)
-	client := l.server.Client("a")
-	a := l.member("a", setup{client: client, opts: rtc.Options{Foreign: func(e rtc.SignalerEvent) { foreign <- e }}})
-	r := l.server.Foreign("r")
-	defer r.Close()
-	if err := r.Join("room"); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Send(l.ctx, "room", "a", []byte(`{"type":"offer"}`)); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Leave("room"); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"rtc.Connected", "rtc.PeerJoined", "rtc.Signal", "rtc.PeerLeft"}
-	for _, name := range want {
-		if e := <-foreign; fmt.Sprintf("%T", e) != name {
-			t.Errorf("event %T %+v, want %s", e, e, name)
-		}
-	}
-	b := l.member("b", setup{})
-	l.exchange(a.accept(), b.accept())
-	if len(foreign) > 0 || a.count("r", transport.Connecting) > 0 {
-		t.Errorf("foreign events %d, events %+v", len(foreign), a.events)
-	}
-	if peers, _ := a.Known(); peers != 1 {
-		t.Errorf("%d peers known, want 1", peers)
 	}
 }
 

@@ -13,10 +13,9 @@ const maxListed = 10_000
 
 // peer is what the network knows of one id that the signaling server lists. It belongs to the network's loop.
 type peer struct {
-	id      string
-	foreign bool
-	rooms   map[string]bool // in which the server lists it now
-	last    map[string]bool // in which it was listed when it was listed last; valid while rooms is empty
+	id    string
+	rooms map[string]bool // in which the server lists it now
+	last  map[string]bool // in which it was listed when it was listed last; valid while rooms is empty
 
 	open    *link // the connection
 	attempt *link // what may become one
@@ -46,7 +45,7 @@ func (p *peer) hurry(now time.Time) {
 
 // wanted says whether there should be a connection to p.
 func (n *Network) wanted(p *peer) bool {
-	return !p.foreign && len(p.rooms) > 0 && n.self != "" && !n.closing && !n.avoids(p)
+	return len(p.rooms) > 0 && n.self != "" && !n.closing && !n.avoids(p)
 }
 
 func (n *Network) avoids(p *peer) bool { return time.Now().Before(n.avoided[p.id]) }
@@ -104,7 +103,6 @@ func (n *Network) connected(e Connected) {
 		l.setServers(n.servers)
 	}
 	n.opts.Events(transport.Event{State: transport.Open})
-	n.opts.Foreign(e)
 }
 
 func (n *Network) disconnected(e Disconnected) {
@@ -112,7 +110,6 @@ func (n *Network) disconnected(e Disconnected) {
 	n.outbox.drop()
 	n.unlistAll()
 	n.opts.Events(transport.Event{State: transport.Closed, Err: e.Err})
-	n.opts.Foreign(e)
 }
 
 // unlistAll forgets who is listed: the server will say it again.
@@ -138,7 +135,7 @@ func (n *Network) unlisted(p *peer) {
 }
 
 func (n *Network) peerJoined(e PeerJoined) {
-	if e.Peer == n.self || !n.topics[e.Room] && !e.Foreign {
+	if e.Peer == n.self || !n.topics[e.Room] {
 		return
 	}
 	p := n.peers[e.Peer]
@@ -147,16 +144,13 @@ func (n *Network) peerJoined(e PeerJoined) {
 			n.logger.Warn("too many peers listed", "peer", e.Peer, "room", e.Room)
 			return
 		}
-		p = &peer{id: e.Peer, foreign: e.Foreign, rooms: make(map[string]bool)}
+		p = &peer{id: e.Peer, rooms: make(map[string]bool)}
 		n.peers[e.Peer] = p
 	}
 	appeared := len(p.rooms) == 0 || p.rooms[e.Room] // the second: it came again, and the server did not notice that it left
 	p.rooms[e.Room] = true
 	p.last = nil
-	switch {
-	case p.foreign:
-		n.opts.Foreign(e)
-	case appeared:
+	if appeared {
 		p.failures = 0
 		p.noRelay = false
 		n.greet(p, time.Now())
@@ -172,9 +166,6 @@ func (n *Network) peerLeft(e PeerLeft) {
 		p.last = maps.Clone(p.rooms)
 	}
 	delete(p.rooms, e.Room)
-	if p.foreign {
-		n.opts.Foreign(e)
-	}
 	if len(p.rooms) > 0 {
 		return
 	}

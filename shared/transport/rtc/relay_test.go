@@ -126,7 +126,7 @@ func TestRelayUpgrade(t *testing.T) {
 		return kind(data) != "candidates" && !bytes.Contains(data, []byte("a=candidate"))
 	})
 	times := quickly
-	times.Connect, times.Relay, times.Upgrade = fast.Gone, time.Minute, time.Millisecond
+	times.Connect, times.Relay, times.Upgrade = fast.Connect, time.Minute, time.Millisecond
 	join := func(id string) *member { return l.member(id, setup{client: l.server.Relaying(id), times: times}) }
 	a, b := join("a"), join("b")
 	e := a.await("b", transport.Failed)

@@ -21,7 +21,7 @@ func (p *peer) hasRelay() bool { return p.relay != nil && !p.relay.openedAt.IsZe
 func (n *Network) relayedFrom(e Relayed) {
 	f, err := parseRelayFrame(e.Piece)
 	p := n.peers[e.Peer]
-	if err != nil || p == nil || p.foreign || len(p.rooms) == 0 {
+	if err != nil || p == nil || len(p.rooms) == 0 {
 		n.logger.Debug("drop relay frame", "peer", e.Peer, "room", e.Room, "error", err)
 		return
 	}

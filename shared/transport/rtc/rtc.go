@@ -83,9 +83,6 @@ type Options struct {
 	// Events is told of connections and of the signaling server. It is called by the network's only goroutine: it must not block,
 	// and must not call the network.
 	Events func(transport.Event)
-	// Foreign is told what the network itself does not deal with: PeerJoined, PeerLeft and Signal of foreign peers, and all
-	// Connected and Disconnected events. To answer, use the Signaler. The rules of Events apply.
-	Foreign func(SignalerEvent)
 	// Logger receives what happens, with the keys peer, room, kind and error. Default: discarded.
 	Logger *slog.Logger
 	// Rand makes ids and jitter. It is used by the network alone. Default: randomly seeded.
@@ -108,9 +105,6 @@ func (o *Options) withDefaults() *Options {
 	}
 	if opts.Events == nil {
 		opts.Events = func(transport.Event) {}
-	}
-	if opts.Foreign == nil {
-		opts.Foreign = func(SignalerEvent) {}
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

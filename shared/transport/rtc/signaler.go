@@ -41,13 +41,8 @@ type Connected struct {
 // Disconnected tells that the way to the server is gone. The signaler reconnects by itself.
 type Disconnected struct{ Err error }
 
-// PeerJoined tells of another client in a room: it was there already, or it came.
-type PeerJoined struct {
-	Room, Peer string
-	// Foreign marks a peer that does not speak the protocol of this package. The network has nothing to do with it: its
-	// events go to Options.Foreign.
-	Foreign bool
-}
+// PeerJoined tells of another client in a room that speaks the protocol of this package: it was there already, or it came.
+type PeerJoined struct{ Room, Peer string }
 
 // PeerLeft tells that a client left a room, or that the server lost it.
 type PeerLeft struct{ Room, Peer string }

@@ -13,11 +13,10 @@ import (
 
 // message is what Remote and Serve tell each other, as JSON.
 type message struct {
-	Op      string `json:"op"` // join, leave, send; connected, disconnected, joined, left, signal
-	Room    string `json:"room,omitempty"`
-	Peer    string `json:"peer,omitempty"`
-	Foreign bool   `json:"foreign,omitempty"`
-	Data    []byte `json:"data,omitempty"`
+	Op   string `json:"op"` // join, leave, send; connected, disconnected, joined, left, signal
+	Room string `json:"room,omitempty"`
+	Peer string `json:"peer,omitempty"`
+	Data []byte `json:"data,omitempty"`
 }
 
 // Remote is the client of a server that is in another program, such as the one that started this page. It implements
@@ -50,7 +49,7 @@ func (r *Remote) Deliver(text string) error {
 	case "disconnected":
 		r.events = append(r.events, rtc.Disconnected{Err: ErrDown})
 	case "joined":
-		r.events = append(r.events, rtc.PeerJoined{Room: m.Room, Peer: m.Peer, Foreign: m.Foreign})
+		r.events = append(r.events, rtc.PeerJoined{Room: m.Room, Peer: m.Peer})
 	case "left":
 		r.events = append(r.events, rtc.PeerLeft{Room: m.Room, Peer: m.Peer})
 	case "signal":
@@ -162,7 +161,7 @@ func toMessage(event rtc.SignalerEvent) message {
 	case rtc.Connected:
 		return message{Op: "connected", Peer: e.Self}
 	case rtc.PeerJoined:
-		return message{Op: "joined", Room: e.Room, Peer: e.Peer, Foreign: e.Foreign}
+		return message{Op: "joined", Room: e.Room, Peer: e.Peer}
 	case rtc.PeerLeft:
 		return message{Op: "left", Room: e.Room, Peer: e.Peer}
 	case rtc.Signal:

@@ -1,4 +1,4 @@
-// Package rtctest is a signaling server in memory, for tests and benchmarks of networks that run in one process or page.
+// Package rtctest is a signaling server in memory, and what a hostile one puts in the middle, for tests and benchmarks of networks that run in one process or page.
 package rtctest
 
 import (
@@ -31,26 +31,20 @@ func New() *Server { return &Server{} }
 
 // Client is a client of the server. It implements rtc.Signaler.
 type Client struct {
-	server  *Server
-	id      string
-	foreign bool
-	rooms   []string
-	online  bool
-	closed  bool
-	events  []rtc.SignalerEvent
-	ready   chan struct{} // holds one token when there may be events
+	server *Server
+	id     string
+	rooms  []string
+	online bool
+	closed bool
+	events []rtc.SignalerEvent
+	ready  chan struct{} // holds one token when there may be events
 }
 
 // Client connects a client under id, which must not be in use.
-func (s *Server) Client(id string) *Client { return s.add(id, false) }
-
-// Foreign connects a client that others see as foreign.
-func (s *Server) Foreign(id string) *Client { return s.add(id, true) }
-
-func (s *Server) add(id string, foreign bool) *Client {
+func (s *Server) Client(id string) *Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &Client{server: s, id: id, foreign: foreign, ready: make(chan struct{}, 1)}
+	c := &Client{server: s, id: id, ready: make(chan struct{}, 1)}
 	s.clients = append(s.clients, c)
 	if !s.down {
 		c.connect()
@@ -74,7 +68,7 @@ func (s *Server) SetRelay(pass func(from, to string, frame []byte) ([][]byte, er
 }
 
 // Relaying connects a client under id for which the server relays.
-func (s *Server) Relaying(id string) *RelayClient { return &RelayClient{s.add(id, false)} }
+func (s *Server) Relaying(id string) *RelayClient { return &RelayClient{s.Client(id)} }
 
 // RelayClient is a client of a server that relays. It implements rtc.Relayer.
 type RelayClient struct{ *Client }
@@ -152,8 +146,8 @@ func (c *Client) tell(e rtc.SignalerEvent) {
 func (c *Client) enter(room string) {
 	for _, other := range c.server.clients {
 		if other != c && other.online && slices.Contains(other.rooms, room) {
-			c.tell(rtc.PeerJoined{Room: room, Peer: other.id, Foreign: other.foreign})
-			other.tell(rtc.PeerJoined{Room: room, Peer: c.id, Foreign: c.foreign})
+			c.tell(rtc.PeerJoined{Room: room, Peer: other.id})
+			other.tell(rtc.PeerJoined{Room: room, Peer: c.id})
 		}
 	}
 }
