@@ -82,6 +82,9 @@ func (n *node) open(ctx context.Context) error {
 	opts.Joined = n.metrics.joined
 	n.hub = hub.New(&opts)
 	n.closers = append(n.closers, func() { n.hub.Close() })
+	if n.tls == nil {
+		n.ln = n.hub.Listener(n.ln, "/", "/signal")
+	}
 	if n.cluster != nil {
 		n.runs(func(ctx context.Context) { n.cluster.Run(ctx, n.hub) })
 	}

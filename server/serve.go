@@ -77,7 +77,7 @@ func (n *node) serve(ctx context.Context, files http.Handler) error {
 		if n.tls != nil {
 			ended <- s.ServeTLS(n.ln, "", "")
 		} else {
-			ended <- s.Serve(n.hub.Listener(n.ln, "/", "/signal"))
+			ended <- s.Serve(n.ln)
 		}
 	}()
 	n.ready.Store(true)

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -13,17 +12,18 @@ import (
 	"github.com/shoaldb/shoal/shared/protocol"
 )
 
-// conn is one WebSocket. It is made for the many that are idle: such a one is a small struct, and a goroutine that waits with
-// the smallest stack there is. What comes is read and handled by one of the hub's few workers, which have the buffers.
+// conn is one WebSocket. It is made for the many that are idle: such a one is a small struct and nothing else, where its socket is one that the
+// hub's poller can wait for. What comes is read and handled by one of the hub's few workers, which have the buffers.
 //
-// At any time a conn belongs to one goroutine: the waiting one, or a worker, or whoever it is parked with. That goroutine
-// owns the fields that are not marked otherwise. Anybody may queue messages for it.
+// At any time a conn belongs to one goroutine, a worker or whoever it is parked with, or, idle, to nobody: the poller
+// then gives it to a worker. The goroutine owns the fields that are not marked otherwise. Anybody may queue messages for it.
 type conn struct {
 	hub   *Hub
-	nc    net.Conn
-	raw   syscall.RawConn       // nil where the socket cannot be waited for without holding a buffer
-	ready func(fd uintptr) bool // readable, bound once
-	addr  netip.Addr
+	nc    net.Conn   // of TLS for one; nil with sock
+	sock  *socket    // nil with nc
+	peer  netip.Addr // the socket's other end
+	addr  netip.Addr // that under which its connections are counted
+	state atomic.Uint32
 	from  *listener // while it is not known what the connection is for
 	shoal bool      // speaks shoal.v1
 
@@ -32,7 +32,6 @@ type conn struct {
 	id      string // set once, before known; anybody may read it after that
 	token   string // from the URL, for joins that have none
 	garbled bool   // its input makes no sense any more
-	waited  bool   // since it was last asked whether there is input
 	fresh   bool   // there is input that was not read yet
 	err     error  // why there will be no more input
 	bucket  bucket
@@ -59,16 +58,32 @@ type conn struct {
 	out outbox
 }
 
-// newConn wraps an accepted socket.
-func newConn(h *Hub, nc net.Conn) *conn {
-	c := &conn{hub: h, nc: nc}
+// The states of a conn with a socket.
+const (
+	busy  = iota // it belongs to somebody
+	again        // the same, and more has come since
+	idle
+)
+
+// newConn wraps an accepted connection, which is nc or else sock.
+func newConn(h *Hub, nc net.Conn, sock *socket) *conn {
+	c := &conn{hub: h, nc: nc, sock: sock}
+	if sock != nil {
+		sock.owner = c
+	}
 	c.out.flushing = true // until start
-	c.initRaw()
 	now := h.tick.Load()
 	c.heard.Store(now)
 	c.spoke.Store(now)
 	c.bucket = bucket{tokens: float64(h.opts.Burst), filled: time.Now(), tick: now}
 	return c
+}
+
+// watch begins to look for input; wait has to follow.
+func (c *conn) watch() {
+	if c.sock != nil && c.hub.poller.watch(c.sock) != nil {
+		c.cut()
+	}
 }
 
 // start sends what is queued for a registered conn and sees to its input.
@@ -78,9 +93,50 @@ func (c *conn) start() {
 	}
 	c.flush()
 	if len(c.rest) > 0 {
-		c.hub.ready <- c
+		c.hub.give(c)
 	} else {
-		go c.wait()
+		c.wait()
+	}
+}
+
+// give has a worker see to a conn. It does not block.
+func (h *Hub) give(c *conn) {
+	select {
+	case h.ready <- c:
+	default:
+		go func() { h.ready <- c }() // for the conn, which is live, Close waits
+	}
+}
+
+// wait gives a conn up until there is input.
+func (c *conn) wait() {
+	switch {
+	case c.sock == nil:
+		go c.readPlain()
+	case !c.state.CompareAndSwap(busy, idle):
+		c.state.Store(busy)
+		c.fresh = true
+		c.hub.give(c)
+	}
+}
+
+// wake has a worker see to a conn for which something has come. Anybody may call it.
+func (c *conn) wake() {
+	for {
+		switch c.state.Load() {
+		case idle:
+			if c.state.CompareAndSwap(idle, busy) {
+				c.fresh = true
+				c.hub.give(c)
+				return
+			}
+		case busy:
+			if c.state.CompareAndSwap(busy, again) {
+				return
+			}
+		default:
+			return
+		}
 	}
 }
 
@@ -94,25 +150,32 @@ func (c *conn) dialect() protocol.Dialect {
 // plainRead is how much is read at once from a socket that is not a plain TCP one.
 const plainRead = 4 << 10
 
-// wait waits for input and hands the conn to a worker. It is the whole life of a goroutine, so that a stack that grew in
-// handling the input is not kept while nothing comes.
-func (c *conn) wait() {
-	if c.raw != nil {
-		c.waited = false
-		c.err = c.raw.Read(c.ready)
-		c.fresh = c.err == nil
-	} else {
-		c.readPlain()
-	}
-	c.hub.ready <- c
-}
-
-// readPlain waits for input with a buffer in hand, as crypto/tls for one must.
+// readPlain waits for input with a buffer in hand, as crypto/tls for one must. It is the whole life of a goroutine, so that a stack that
+// grew is not kept while nothing comes.
 func (c *conn) readPlain() {
 	var buf [plainRead]byte
 	n, err := c.nc.Read(buf[:])
 	c.rest = append(c.rest, buf[:n]...)
 	c.err = err
+	c.hub.ready <- c
+}
+
+// write writes some of b, and waits until that is possible.
+func (c *conn) write(b []byte) (int, error) {
+	if c.sock != nil {
+		return c.sock.send(b)
+	}
+	return c.nc.Write(b)
+}
+
+// shut closes the connection. Anybody may call it.
+func (c *conn) shut() {
+	if c.sock == nil {
+		c.nc.Close()
+		return
+	}
+	c.sock.close(false)
+	c.wake()
 }
 
 // name is the peer's id for the log, "" before it has one.
@@ -143,6 +206,11 @@ func (c *conn) endWith(code protocol.Code, status ws.StatusCode, text string) {
 
 // cut ends the connection at once, and drops what the kernel still holds for it. Anybody may call it.
 func (c *conn) cut() {
+	if c.sock != nil {
+		c.sock.close(true)
+		c.wake()
+		return
+	}
 	nc := c.nc
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // crypto/tls would first try to say goodbye
 		nc = t.NetConn()

@@ -71,7 +71,11 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request) (*conn, error) {
 	if rest, ok := nc.(*replayed); ok && len(rest.early) == 0 {
 		nc = rest.Conn
 	}
-	c := newConn(h, nc)
+	sock := h.poller.adopt(nc)
+	if sock != nil {
+		nc = nil
+	}
+	c := newConn(h, nc, sock)
 	c.token = urlToken(r.URL.RawQuery)
 	c.addr, c.shoal = addr, hs.Protocol == protocol.Subprotocol
 	if n := rw.Reader.Buffered(); n > 0 {
@@ -82,6 +86,7 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request) (*conn, error) {
 		c.close()
 		return nil, &net.OpError{Op: "accept", Net: "websocket", Err: err}
 	}
+	c.watch()
 	return c, nil
 }
 

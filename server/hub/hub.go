@@ -115,14 +115,15 @@ func def[T int | time.Duration](v *T, d T) {
 
 // Hub is the state of one signaling server. It is an http.Handler that upgrades every request it gets to a WebSocket.
 type Hub struct {
-	opts  Options
-	tick  atomic.Uint32 // seconds since the start, the clock of all timeouts
-	once  sync.Once
-	stop  chan struct{}  // closed by Close
-	ready chan *conn     // for the workers; closed by Close when no conn is left
-	live  sync.WaitGroup // conns
-	wg    sync.WaitGroup // all else
-	stats counters
+	opts   Options
+	tick   atomic.Uint32 // seconds since the start, the clock of all timeouts
+	once   sync.Once
+	stop   chan struct{} // closed by Close
+	ready  chan *conn    // for the workers; closed by Close when no conn is left
+	poller poller
+	live   sync.WaitGroup // conns
+	wg     sync.WaitGroup // all else
+	stats  counters
 
 	mu      sync.Mutex // guards the following fields
 	closed  bool
@@ -196,10 +197,11 @@ func (h *Hub) Close() error {
 	for _, c := range conns {
 		c.cut()
 	}
-	h.dropPending(nil)
+	h.dropPending(func(*conn) bool { return true })
 	h.live.Wait()
 	h.once.Do(func() {
 		close(h.stop)
+		h.poller.close()
 		close(h.ready)
 	})
 	h.wg.Wait()

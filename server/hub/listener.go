@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/gobwas/ws"
 
@@ -19,10 +18,11 @@ import (
 // Listener returns a listener for an http.Server on whose handler the hub is at paths. Connections of ln that begin with a
 // proper WebSocket upgrade of one of them go to the hub at once, and the server never sees them; it gets all others, upgrades
 // with something amiss included, as if they came from ln. The way round net/http makes a connection cost less than half (see
-// bench/signaling). Closing the listener closes ln and ends what has not yet said what it is.
+// bench/signaling). The listener takes ln over: use it instead. Closing it closes ln and ends what has not yet said what it is.
 func (h *Hub) Listener(ln net.Listener, paths ...string) net.Listener {
 	l := &listener{
 		Listener: ln,
+		acceptor: h.poller.acceptor(ln),
 		hub:      h,
 		paths:    paths,
 		accepted: make(chan accepted),
@@ -38,13 +38,14 @@ type accepted struct {
 }
 
 type listener struct {
-	net.Listener
-	hub      *Hub
-	paths    []string
-	accepted chan accepted
-	closed   chan struct{}
-	once     sync.Once
-	wg       sync.WaitGroup
+	net.Listener // closed where there is an acceptor
+	acceptor     *acceptor
+	hub          *Hub
+	paths        []string
+	accepted     chan accepted
+	closed       chan struct{}
+	once         sync.Once
+	wg           sync.WaitGroup
 }
 
 // Accept returns the next connection that is not for the hub.
@@ -59,18 +60,25 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // Close closes the listener and waits until nothing of it runs any more.
 func (l *listener) Close() error {
-	err := l.Listener.Close()
+	err := l.stop()
 	l.once.Do(func() { close(l.closed) })
 	l.wg.Wait()
-	l.hub.dropPending(l)
+	l.hub.dropPending(func(c *conn) bool { return c.from == l })
 	return err
+}
+
+func (l *listener) stop() error {
+	if l.acceptor != nil {
+		return l.acceptor.close()
+	}
+	return l.Listener.Close()
 }
 
 // run accepts until the listener is closed.
 func (l *listener) run() {
 	for {
-		nc, err := l.Listener.Accept()
-		if err == nil && l.take(nc) {
+		nc, err := l.next()
+		if nc == nil && err == nil {
 			continue
 		}
 		if !l.pass(nc, err, nil) || errors.Is(err, net.ErrClosed) {
@@ -79,23 +87,34 @@ func (l *listener) run() {
 	}
 }
 
-// take has a connection looked at when it says something. It returns false where the HTTP server should see to it.
-func (l *listener) take(nc net.Conn) bool {
-	c := newConn(l.hub, nc)
-	if c.raw == nil {
-		return false
+// next accepts a connection. It returns nil for one that the hub has.
+func (l *listener) next() (net.Conn, error) {
+	if l.acceptor == nil {
+		return l.Listener.Accept()
 	}
-	c.addr = l.hub.clientAddr(socketAddr(nc), nil)
+	s, peer, err := l.acceptor.accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.take(s, peer), nil
+}
+
+// take has a socket looked at when it says something. It returns it where the HTTP server should see to it.
+func (l *listener) take(s *socket, peer netip.Addr) net.Conn {
+	c := newConn(l.hub, nil, s)
+	c.peer, c.addr = peer, l.hub.clientAddr(peer, nil)
 	switch err := l.hub.expect(c, l); {
 	case errors.Is(err, net.ErrClosed):
-		return false
+		nc, _ := s.release() // nil without it, which is then closed
+		return nc
 	case err != nil:
 		l.hub.stats.refuse(err)
 		c.cut()
 	default:
-		go c.wait()
+		c.watch()
+		c.wait()
 	}
-	return true
+	return nil
 }
 
 // pass hands a connection, or an error, to Accept. It returns false when the listener is closed, or stop is.
@@ -114,25 +133,19 @@ func (l *listener) pass(nc net.Conn, err error, stop <-chan struct{}) bool {
 
 // expect notes a conn of which nothing is known yet. Their number is limited as that of WebSockets is.
 func (h *Hub) expect(c *conn, l *listener) error {
-	c.nc.SetReadDeadline(time.Now().Add(h.opts.HandshakeTimeout))
 	c.from = l
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.closed:
 		return net.ErrClosed
-	case len(h.pending) >= h.opts.MaxConns, h.silent[c.addr] >= h.opts.MaxConnsPerAddress && !h.trusted(socketAddr(c.nc)):
+	case len(h.pending) >= h.opts.MaxConns, h.silent[c.addr] >= h.opts.MaxConnsPerAddress && !h.trusted(c.peer):
 		return errTooMany
 	}
 	h.pending[c] = struct{}{}
 	h.silent[c.addr]++
 	h.live.Add(1)
 	return nil
-}
-
-// socketAddr is the address of a TCP socket's other end.
-func socketAddr(nc net.Conn) netip.Addr {
-	return nc.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 }
 
 var errTooMany = &refusal{reason: reasonSilent, text: "hub: too many connections that say nothing"}
@@ -148,13 +161,13 @@ func (h *Hub) settled(c *conn, addr netip.Addr) {
 	h.live.Done()
 }
 
-// dropPending ends the conns of a listener, or of all for nil, of which nothing is known yet.
-func (h *Hub) dropPending(l *listener) {
+// dropPending ends the conns of which nothing is known yet and that match.
+func (h *Hub) dropPending(match func(c *conn) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c := range h.pending {
-		if l == nil || c.from == l {
-			c.nc.Close()
+		if match(c) {
+			c.shut()
 		}
 	}
 }
@@ -186,14 +199,13 @@ func (w *worker) sortOut(c *conn) verdict {
 	switch {
 	case c.err != nil:
 		w.hub.settled(c, c.addr)
-		c.nc.Close()
+		c.shut()
 		return gone
 	case end < 0 && !hopeless:
 		c.keep(b)
 		return waiting
 	}
 	l, addr := c.from, c.addr
-	c.nc.SetReadDeadline(time.Time{})
 	if end >= 0 && w.hub.upgrade(c, b[:end+4]) {
 		w.hub.settled(c, addr)
 		c.from = nil
@@ -202,8 +214,10 @@ func (w *worker) sortOut(c *conn) verdict {
 		return gone
 	}
 	w.hub.settled(c, addr)
-	early := bytes.Clone(b)
-	w.hub.wg.Go(func() { l.pass(&replayed{c.nc, early}, nil, w.hub.stop) }) // the HTTP server may not take it at once
+	if nc, err := c.sock.release(); err == nil {
+		early := bytes.Clone(b)
+		w.hub.wg.Go(func() { l.pass(&replayed{nc, early}, nil, w.hub.stop) }) // the HTTP server may not take it at once
+	}
 	return gone
 }
 
@@ -248,7 +262,7 @@ func (h *Hub) upgrade(c *conn, head []byte) bool {
 	}
 	c.shoal, c.token = hs.Protocol == protocol.Subprotocol, token
 	if len(forwarded) > 0 {
-		c.addr = h.clientAddr(socketAddr(c.nc), forwarded)
+		c.addr = h.clientAddr(c.peer, forwarded)
 	}
 	if h.check(c.addr, origin) != nil || h.register(c) != nil {
 		answer.free()

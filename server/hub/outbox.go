@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"errors"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -25,9 +27,7 @@ type outbox struct {
 type outbuf struct {
 	b       []byte
 	written int
-	err     error
 	header  [ws.MaxHeaderSize]byte
-	try     func(fd uintptr) bool // write, bound once
 }
 
 // Write appends to the buffer.
@@ -44,15 +44,11 @@ const (
 	chunk = 16 << 10
 )
 
-var outbufs = sync.Pool{New: func() any {
-	o := &outbuf{b: make([]byte, 0, outbufSize)}
-	o.try = o.write
-	return o
-}}
+var outbufs = sync.Pool{New: func() any { return &outbuf{b: make([]byte, 0, outbufSize)} }}
 
 func (o *outbuf) free() {
 	if cap(o.b) <= outbufKeep {
-		o.b, o.written, o.err = o.b[:0], 0, nil
+		o.b, o.written = o.b[:0], 0
 		outbufs.Put(o)
 	}
 }
@@ -214,7 +210,9 @@ func (c *conn) take() *outbuf {
 	o.mu.Unlock()
 	switch {
 	case closed:
-		c.nc.Close()
+		c.shut()
+	case last && c.sock != nil:
+		c.sock.closeWrite()
 	case last:
 		if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
 			half.CloseWrite() // the sweeper ends what this does not
@@ -234,13 +232,33 @@ func (c *conn) flush() {
 	}
 }
 
+// tryWrite writes as much of o as the socket takes at once, and reports whether that was all. After an error there is nothing
+// more to write.
+func (c *conn) tryWrite(o *outbuf) bool {
+	if c.sock == nil {
+		return false
+	}
+	for o.written < len(o.b) {
+		n, err := c.sock.write(o.b[o.written:])
+		o.written += n
+		if errors.Is(err, syscall.EAGAIN) {
+			return false
+		}
+		if err != nil {
+			c.cut()
+			break
+		}
+	}
+	return true
+}
+
 // flushSlowly writes o and what is queued behind it. The sweeper sees how long one chunk takes.
 func (c *conn) flushSlowly(o *outbuf) {
 	defer c.stuck.Store(0)
 	for ; o != nil; o = c.take() {
 		for o.written < len(o.b) {
 			c.stuck.Store(c.hub.tick.Load())
-			n, err := c.nc.Write(o.b[o.written:min(len(o.b), o.written+chunk)])
+			n, err := c.write(o.b[o.written:min(len(o.b), o.written+chunk)])
 			o.written += n
 			if err != nil {
 				c.cut()
@@ -255,11 +273,14 @@ func (c *conn) flushSlowly(o *outbuf) {
 func (c *conn) close() {
 	c.out.mu.Lock()
 	c.out.closed = true
-	busy := c.out.flushing
+	flushing := c.out.flushing
 	c.out.mu.Unlock()
-	if busy {
-		c.nc.SetWriteDeadline(time.Now().Add(time.Second)) // take closes the socket
-	} else {
-		c.nc.Close()
+	switch {
+	case !flushing:
+		c.shut()
+	case c.sock != nil:
+		time.AfterFunc(time.Second, c.cut) // unless take closes the socket before
+	default:
+		c.nc.SetWriteDeadline(time.Now().Add(time.Second)) // take closes it
 	}
 }

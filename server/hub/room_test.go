@@ -18,7 +18,7 @@ func TestLeaveAfterReturn(t *testing.T) {
 			near.Close()
 			far.Close()
 		})
-		c := newConn(h, near)
+		c := newConn(h, near, nil)
 		c.shoal = true
 		h.mu.Lock()
 		h.name(c, id)

@@ -24,6 +24,7 @@ func (h *Hub) sweep() {
 		case <-t.C:
 		}
 		now := h.tick.Add(1)
+		h.dropPending(func(c *conn) bool { return now-c.spoke.Load() > seconds(h.opts.HandshakeTimeout) })
 		h.mu.Lock()
 		conns = h.snapshot(conns[:0])
 		h.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -21,16 +22,11 @@ type worker struct {
 	header [ws.MaxHeaderSize]byte
 	env    protocol.Envelope
 	batch  batch
-
-	input   input
-	tryRead func(fd uintptr) bool // input.read, bound once
 }
 
 func newWorker(h *Hub) *worker {
 	// A message fits in whole, with what came behind it.
-	w := &worker{hub: h, buf: make([]byte, 0, 2*protocol.MaxSignalingMessage)}
-	w.tryRead = w.input.read
-	return w
+	return &worker{hub: h, buf: make([]byte, 0, 2*protocol.MaxSignalingMessage)}
 }
 
 // run works until the channel is closed.
@@ -40,7 +36,7 @@ func (w *worker) run() {
 		w.batch.flush()
 		switch next {
 		case waiting:
-			go c.wait()
+			c.wait()
 		case parked:
 			w.hub.park(c)
 		case over:
@@ -79,6 +75,25 @@ func (w *worker) turn(c *conn) verdict {
 		next = over
 	}
 	return next
+}
+
+// read appends what has come to the worker's buffer. That may be nothing.
+func (w *worker) read(c *conn) error {
+	space := w.buf[len(w.buf):cap(w.buf)]
+	n, err := c.sock.read(space)
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		return nil
+	case err != nil:
+		return err
+	case n == 0:
+		return io.EOF
+	}
+	w.buf = w.buf[:len(w.buf)+n]
+	if n == len(space) || c.sock.ended.Load() {
+		c.wake() // the poller has told of it all, and may not tell again
+	}
+	return nil
 }
 
 // charge has a client pay for what it has the server do.
