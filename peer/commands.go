@@ -25,6 +25,9 @@ func (a *app) with(ctx context.Context, name string, do func(c *client) error) e
 }
 
 func (a *app) list(ctx context.Context) error {
+	if len(a.args) == 0 && a.query != "" {
+		return fmt.Errorf("--query is about the documents of a collection: shoal-peer ls COLLECTION --query QUERY%w", hidden{errUsage})
+	}
 	return a.with(ctx, "ls", func(c *client) error {
 		if len(a.args) == 0 {
 			return a.listCollections(ctx, c)

@@ -45,6 +45,7 @@ func TestCommands(t *testing.T) {
 		{"another primary key", []string{"put", "people", `{"name":"x"}`, "--primary-key", "name"}, "", "", 0},
 		{"no command", []string{"nope"}, "", `there is no command "nope"`, 2},
 		{"too few arguments", []string{"get", "todos"}, "", "usage: shoal-peer get COLLECTION ID", 2},
+		{"a query of nothing", []string{"ls", "--query", "{}"}, "", "ls COLLECTION --query", 2},
 		{"too many", []string{"verify", "todos"}, "", "usage: shoal-peer verify", 2},
 		{"flag of another command", []string{"get", "todos", "a", "--long"}, "", "see shoal-peer get --help", 2},
 		{"no server", []string{"run"}, "", "which signaling server", 2},
