@@ -22,7 +22,7 @@ type op struct {
 }
 
 // commitBytes bounds how much content goes into one commit, unless a single op has more.
-const commitBytes = 1 << 20
+const commitBytes = 512 << 10
 
 // do runs an op of about size bytes in a commit, together with others that wait at the time, and blocks until the commit is
 // done. ctx bounds how long it waits for its turn; once its commit has begun, do sees it through.
