@@ -74,14 +74,42 @@ window.queries = (n, turn) => window.bench.queries(n, 11, turn).catch((error) =>
 	throw error;
 });
 
-/** What is the same for Shoal and RxDB: the work, on a collection of either. */
-export function work(side) {
-	const { observeAll, plain } = side;
+/** A database, made when a collection is first wanted, and the collection opened last: Shoal's API is RxDB's in this. */
+export function collections(makeDatabase) {
+	let database;
+	let current;
+	let last = 0;
 	return {
+		database: () => database,
+		current: () => current,
+		async open({ name = `c${++last}`, index } = {}) {
+			database ??= await makeDatabase();
+			current = (await database.addCollections({ [name]: { schema: { ...schema, ...(index && { indexes: ['n'] }) } } }))[name];
+			return current;
+		},
+		async check(n) {
+			const got = await current.count().exec();
+			if (got !== n) {
+				throw new Error(`there are ${got} documents`);
+			}
+		},
+	};
+}
+
+/** What is the same for Shoal and RxDB: the work, on their collections. plain is what a document holds. */
+export function work(side, plain) {
+	return {
+		time,
+		count: () => side.current().count().exec(),
+		insert: (document) => side.current().insert(document),
+		/** Calls on each document that is new here. */
+		onInsert(call) {
+			side.current().insert$.subscribe(({ documentId }) => call(documentId));
+		},
 		/** One write after the other, each waited for. */
 		async oneByOne(n, size) {
 			const docs = documents(n, size);
-			const collection = await side.collection();
+			const collection = await side.open();
 			await rest();
 			return time(async () => {
 				for (const d of docs) {
@@ -92,35 +120,35 @@ export function work(side) {
 		/** All writes at once, each a call of its own. */
 		async atOnce(n, size) {
 			const docs = documents(n, size);
-			const collection = await side.collection();
+			const collection = await side.open();
 			await rest();
 			return time(() => Promise.all(docs.map((d) => collection.insert(d))));
 		},
 		async bulk(n, size) {
 			const docs = documents(n, size);
-			const collection = await side.collection();
+			const collection = await side.open();
 			await rest();
 			const ms = await time(() => collection.bulkInsert(docs));
-			await side.check(collection, n);
+			await side.check(n);
 			return ms;
 		},
 		/** Fills a collection as an application does over time: RxDB's checkpoints scan documents of equal times again and again. */
 		async fill(n, size, options) {
 			const docs = documents(n, size);
-			const collection = await side.collection(options);
+			const collection = await side.open(options);
 			for (let i = 0; i < n; i += 20) {
 				await collection.bulkInsert(docs.slice(i, i + 20));
 			}
-			await side.check(collection, n);
+			await side.check(n);
 		},
 		/** Opens a collection that is there. */
 		async use(options) {
-			await side.collection(options);
+			await side.open(options);
 		},
 		/** Opens a collection of n documents, and asks for all of them. Both are timed from the start. */
 		async reopen(n, options) {
 			const start = performance.now();
-			const collection = await side.collection(options);
+			const collection = await side.open(options);
 			const ready = performance.now() - start;
 			const found = await collection.find().exec();
 			const all = performance.now() - start;
@@ -157,7 +185,7 @@ export function work(side) {
 		},
 		/** From the write of one document until a live query of all n shows it. */
 		async live(n, size, runs) {
-			const collection = await side.collection();
+			const collection = await side.open();
 			for (let i = 0, docs = documents(n, size); i < n; i += 1000) {
 				await collection.bulkInsert(docs.slice(i, i + 1000));
 			}
@@ -165,7 +193,7 @@ export function work(side) {
 			let shown = () => {};
 			let first;
 			const began = new Promise((resolve) => (first = resolve));
-			const subscription = observeAll(collection).subscribe((docs) => {
+			const subscription = collection.find().$.subscribe((docs) => {
 				first();
 				if (wanted && plain(docs[wanted.at]).n === wanted.n) {
 					shown();

@@ -2,40 +2,21 @@ import { addRxPlugin, createRxDatabase } from 'rxdb/plugins/core';
 import { RxDBLeaderElectionPlugin } from 'rxdb/plugins/leader-election';
 import { getConnectionHandlerSimplePeer, replicateWebRTC } from 'rxdb/plugins/replication-webrtc';
 import { getRxStorageDexie } from 'rxdb/plugins/storage-dexie';
-import { opened, resetOpened, schema, time, work } from './documents.mjs';
+import { collections, opened, resetOpened, work } from './documents.mjs';
 
 addRxPlugin(RxDBLeaderElectionPlugin);
 
 // simple-peer wants that of Node.js. RxDB's documentation does it with setTimeout, which would wait for 4 ms each time.
 globalThis.process = { nextTick: (call, ...args) => queueMicrotask(() => call(...args)) };
 
-let database;
-let collection;
-let last = 0;
+// multiInstance is as it is by default.
+const side = collections(() => createRxDatabase({ name: 'bench', storage: getRxStorageDexie() }));
 let pool;
 
-const side = {
-	observeAll: (collection) => collection.find().$,
-	plain: (document) => document._data,
-	async collection({ name, index } = {}) {
-		database ??= await createRxDatabase({ name: 'bench', storage: getRxStorageDexie() }); // multiInstance, as it is by default
-		name ??= `c${++last}`;
-		collection = (await database.addCollections({ [name]: { schema: { ...schema, ...(index && { indexes: ['n'] }) } } }))[name];
-		return collection;
-	},
-	current: () => collection,
-	async check(collection, n) {
-		const got = await collection.count().exec();
-		if (got !== n) {
-			throw new Error(`there are ${got} documents`);
-		}
-	},
-};
-
 window.bench = {
-	...work(side),
+	...work(side, (document) => document._data),
 	async replicate(url, topic, batchSize) {
-		collection ??= await side.collection({ name: 'shared' });
+		const collection = side.current() ?? (await side.open({ name: 'shared' }));
 		// Not RxDB's way: the sum of what its storage tells is the cheapest way to see when all have come.
 		let inserted = 0;
 		collection.storageInstance.changeStream().subscribe(({ events }) => {
@@ -45,7 +26,7 @@ window.bench = {
 			window.inserted?.(inserted);
 		});
 		window.insertedSoFar = () => inserted;
-		await database.waitForLeadership();
+		await side.database().waitForLeadership();
 		resetOpened();
 		const called = performance.now();
 		const direction = batchSize ? { batchSize } : {};
@@ -69,10 +50,4 @@ window.bench = {
 		const [state] = pool.peerStates$.getValue().values();
 		return { ms, role: state.replicationState ? 'pulls' : 'is pushed to' };
 	},
-	count: () => collection.count().exec(),
-	onInsert(call) {
-		collection.insert$.subscribe(({ documentId }) => call(documentId));
-	},
-	insert: (document) => collection.insert(document),
-	time,
 };
