@@ -20,6 +20,10 @@ import (
 // oneWay is how long a packet takes; there and back it is 50 ms.
 const oneWay = 25 * time.Millisecond
 
+// perByte is how long the link is busy with a byte: 100 Mbit/s. Without it the browsers' receive buffers overflow, as what is sent in one go
+// comes in one go.
+const perByte = 80 * time.Nanosecond
+
 // delay stands between the browsers: it passes on what they signal, but for their addresses, for each of which it gives one of its
 // own, and passes the packets on that come there, later.
 type delay struct {
@@ -216,7 +220,12 @@ func (d *delay) line(send func([]byte)) chan packet {
 		defer d.wg.Done()
 		timer := time.NewTimer(0)
 		defer timer.Stop()
+		var free time.Time // the link, from then on
 		for p := range packets {
+			if free.After(p.due) {
+				p.due = free
+			}
+			free = p.due.Add(time.Duration(len(p.data)) * perByte)
 			if wait := time.Until(p.due); wait > 0 {
 				timer.Reset(wait)
 				select {
