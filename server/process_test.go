@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +29,12 @@ func process(t *testing.T, args ...string) (*exec.Cmd, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe, args...)
+	return launch(t, exec.Command(exe, args...))
+}
+
+// launch starts a command that becomes a server.
+func launch(t *testing.T, cmd *exec.Cmd) (*exec.Cmd, string) {
+	t.Helper()
 	cmd.Env = append(os.Environ(), asServer+"=1")
 	child.EndsWithParent(cmd)
 	out, err := cmd.StderrPipe()
@@ -91,6 +98,47 @@ func until[T signaling.Event](t *testing.T, c *signaling.Client, right func(T) b
 }
 
 func always[T any](T) bool { return true }
+
+// TestNoDescriptorLeft has a server run out of file descriptors: it goes on when there are some again.
+func TestNoDescriptorLeft(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("how many there are is read from /proc")
+	}
+	const most = 40
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, most)
+	cmd, url := launch(t, exec.Command("sh", "-c", limited, exe, "--listen", "127.0.0.1:0"))
+	address := strings.TrimSuffix(strings.TrimPrefix(url, "ws://"), "/signal")
+	var conns []net.Conn
+	for range 2 * most { // the system answers for the server
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conns = append(conns, conn)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for used := 0; used < most; <-tick.C {
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", cmd.Process.Pid))
+		if err != nil || ctx.Err() != nil {
+			t.Fatalf("%d descriptors in use, then: %v", used, err)
+		}
+		used = len(open)
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	if status, _ := get(t, client(nil), "http://"+address+"/healthz"); status != 200 {
+		t.Errorf("healthz afterwards: %d", status)
+	}
+}
 
 // TestKilledNode kills one of two nodes; its client is back in the room by the other one, as the same peer.
 func TestKilledNode(t *testing.T) {

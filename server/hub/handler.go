@@ -83,7 +83,7 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request) (*conn, error) {
 		c.rest = append(c.rest, early...)
 	}
 	if err := h.register(c); err != nil { // others came first, or the hub was closed
-		c.close()
+		c.shut()
 		return nil, &net.OpError{Op: "accept", Net: "websocket", Err: err}
 	}
 	c.watch()

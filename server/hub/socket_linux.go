@@ -260,13 +260,17 @@ func (a *acceptor) accept() (s *socket, peer netip.Addr, err error) {
 	var from syscall.Sockaddr
 	readErr := a.raw.Read(func(listener uintptr) bool {
 		fd, from, err = syscall.Accept4(int(listener), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+		for err == syscall.EINTR || err == syscall.ECONNABORTED { // who wanted it has gone again
+			fd, from, err = syscall.Accept4(int(listener), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+		}
 		return err != syscall.EAGAIN
 	})
 	switch {
 	case readErr != nil:
 		return nil, peer, net.ErrClosed
 	case err != nil:
-		return nil, peer, os.NewSyscallError("accept4", err)
+		// Of such an error http.Server knows whether it passes.
+		return nil, peer, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", err)}
 	}
 	switch from := from.(type) {
 	case *syscall.SockaddrInet4:
