@@ -47,7 +47,6 @@ type Collection struct {
 	*collection.Collection
 	db     *Database
 	stored Stored
-	key    string
 	finder *finder.Finder
 }
 
@@ -89,13 +88,10 @@ func (db *Database) Collection(ctx context.Context, name string, opts *Collectio
 	if err := db.migrate(ctx, opened, s, &o); err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
-	c := &Collection{opened, db, stored, s.PrimaryPath, finder.New(opened, s.Schema, nil)}
+	c := &Collection{opened, db, stored, finder.New(opened, s.Schema, nil)}
 	db.collections = append(db.collections, c)
 	return c, nil
 }
-
-// PrimaryKey returns the field that names a document.
-func (c *Collection) PrimaryKey() string { return c.key }
 
 // Close ends writes and closes the collection. It must have been left out of all rooms before. Reads go on from memory.
 func (c *Collection) Close() error {
