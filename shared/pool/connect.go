@@ -47,7 +47,7 @@ func Connect(url string, opts *ConnectOptions) (*Mesh, error) {
 		s.client.Close()
 		return nil, fmt.Errorf("connect to %s: %w", url, err)
 	}
-	m.wake, m.signaler = network.Wake, s
+	m.wake, m.avoid, m.signaler = network.Wake, network.Avoid, s
 	m.start(network)
 	return m, nil
 }

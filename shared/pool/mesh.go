@@ -39,7 +39,7 @@ type Mesh struct {
 	log      *slog.Logger
 	secret   []byte
 	wake     func()
-	avoid    func(peer string, d time.Duration) // makes no connection to peer for some time
+	avoid    func(peer string, cause error, d time.Duration) // makes no connection to peer for some time, and observes why
 	cancel   context.CancelCauseFunc
 	wg       sync.WaitGroup // the accept loop and the links
 	joins    sync.Mutex     // held while pools come and go, over calls of the network; taken before mu, which no such call is made under
@@ -73,12 +73,14 @@ func newMesh(opts *MeshOptions) *Mesh {
 		rng:      opts.Rand,
 		secret:   []byte(opts.Secret),
 		wake:     func() {},
-		avoid:    func(string, time.Duration) {},
 		links:    make(map[*link]struct{}),
 		topics:   make(map[string]int),
 		turns:    make(map[*collection.Collection]*replication.Turns),
 		pending:  make(map[string]transport.Event),
 		unproved: make(map[string]int),
+	}
+	m.avoid = func(peer string, cause error, _ time.Duration) {
+		m.observe(transport.Event{Peer: peer, State: transport.Failed, Err: cause})
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
@@ -91,11 +93,6 @@ func newMesh(opts *MeshOptions) *Mesh {
 
 func (m *Mesh) start(network transport.Network) {
 	m.network = network
-	if n, ok := network.(interface {
-		Avoid(peer string, d time.Duration)
-	}); ok {
-		m.avoid = n.Avoid
-	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	m.cancel = cancel
 	m.wg.Go(func() { m.accept(ctx) })

@@ -124,7 +124,6 @@ func (m *Mesh) ended(peer string, err error) {
 		}
 		return
 	}
-	m.observe(transport.Event{Peer: peer, State: transport.Failed, Err: fault})
 	m.mu.Lock()
 	if len(m.unproved) >= maxRefused {
 		clear(m.unproved)
@@ -132,5 +131,5 @@ func (m *Mesh) ended(peer string, err error) {
 	wait := avoidMin << min(m.unproved[peer], 6)
 	m.unproved[peer]++
 	m.mu.Unlock()
-	m.avoid(peer, min(wait, avoidMax))
+	m.avoid(peer, fault, min(wait, avoidMax))
 }

@@ -134,6 +134,18 @@ func (m *member) await(peer string, state transport.State) transport.Event {
 	}
 }
 
+// last is the last event of a peer.
+func (m *member) last(peer string) (last transport.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.events {
+		if e.Peer == peer {
+			last = e
+		}
+	}
+	return last
+}
+
 // count is how many events of that kind there were.
 func (m *member) count(peer string, state transport.State) int {
 	m.mu.Lock()

@@ -208,8 +208,9 @@ func (n *Network) Wake() {
 	})
 }
 
-// Avoid makes no connection to a peer for some time: its owner has closed one because the peer is not to be dealt with. It must not be called from Options.Events.
-func (n *Network) Avoid(peer string, d time.Duration) {
+// Avoid makes no connection to a peer for some time: its owner has closed one because the peer is not to be dealt with, for a cause that
+// the next event of the peer tells, which is transport.Failed, or transport.Closed where it has left. It must not be called from Options.Events.
+func (n *Network) Avoid(peer string, cause error, d time.Duration) {
 	n.do(func() {
 		until := time.Now().Add(d)
 		maps.DeleteFunc(n.avoided, func(_ string, t time.Time) bool { return time.Now().After(t) })
@@ -218,10 +219,11 @@ func (n *Network) Avoid(peer string, d time.Duration) {
 		}
 		p := n.peers[peer]
 		if p == nil {
-			n.opts.Events(transport.Event{Peer: peer, State: transport.Closed}) // it left meanwhile
+			n.opts.Events(transport.Event{Peer: peer, State: transport.Closed, Err: cause})
 			return
 		}
 		p.tried = true
+		n.opts.Events(transport.Event{Peer: peer, State: transport.Failed, Err: cause}) // here, so that it comes after Connecting of what is dropped
 		if p.attempt != nil {
 			n.drop(p, p.attempt)
 		}

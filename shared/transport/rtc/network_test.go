@@ -550,7 +550,11 @@ func TestAvoid(t *testing.T) {
 	ca := a.accept()
 	b.accept()
 	ca.Close()
-	a.Avoid("b", l.never())
+	refused := errors.New("refused")
+	a.Avoid("b", refused, l.never())
+	if e := a.await("b", transport.Failed); !errors.Is(e.Err, refused) {
+		t.Errorf("failed with %v, want the cause", e.Err)
+	}
 	opened := a.count("b", transport.Open)
 	b.await("a", transport.Open)
 	b.await("a", transport.Closed)
@@ -561,9 +565,24 @@ func TestAvoid(t *testing.T) {
 		t.Errorf("%d connections to the peer that is avoided, want %d", n, opened)
 	}
 	a.Wake()
-	a.Avoid("b", 0)
+	a.Avoid("b", refused, 0)
 	c.close()
 	a.await("b", transport.Open)
+}
+
+// TestAvoidConnecting: the last that is told of a peer that is avoided during an attempt is why.
+func TestAvoidConnecting(t *testing.T) {
+	l := newLab(t)
+	l.server.SetFilter(func(_, _ string, data []byte) bool { return kind(data) != "answer" })
+	a := l.member("a", setup{times: fast})
+	l.member("b", setup{times: fast})
+	a.await("b", transport.Connecting)
+	a.Avoid("b", errors.New("refused"), l.never())
+	l.member("c", setup{times: fast})
+	a.await("c", transport.Connecting) // so much later
+	if last := a.last("b"); last.State != transport.Failed || last.Err == nil || last.Err.Error() != "refused" {
+		t.Errorf("the last event is %+v", last)
+	}
 }
 
 // TestGone: of a peer that left before there was a connection nothing is shown any more.
@@ -575,9 +594,7 @@ func TestGone(t *testing.T) {
 	a.await("b", transport.Connecting)
 	b.close()
 	a.await("b", transport.Closed)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if last := a.events[len(a.events)-1]; last.State != transport.Closed {
+	if last := a.last("b"); last.State != transport.Closed {
 		t.Errorf("the last event is %+v", last)
 	}
 }
