@@ -332,7 +332,7 @@ func (db *Database) appended(by *handle) {
 	defer db.mu.Unlock()
 	db.wakeBut(by, by.name)
 	if db.waker != nil {
-		db.waker.post(by.name)
+		db.waker.tell(by.words.name)
 	}
 }
 
