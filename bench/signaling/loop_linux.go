@@ -4,127 +4,206 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"runtime"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
-// loop is 1,000 clients on one thread: whoever got as many signals as it sends at once sends again. It takes the generator
-// half of what goroutines take, which would be what is measured.
+// socket is a TCP socket that Go's runtime knows nothing of. Its methods do what is possible at once; when that is nothing, the
+// error is EAGAIN.
+type socket int
+
+func (s socket) Read(b []byte) (int, error)  { return s.transfer(syscall.SYS_READ, b) }
+func (s socket) Write(b []byte) (int, error) { return s.transfer(syscall.SYS_WRITE, b) }
+
+// transfer makes the system call without a word to Go's scheduler, which has nothing else to do here.
+func (s socket) transfer(call uintptr, b []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall(call, uintptr(s), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		switch {
+		case errno == syscall.EINTR:
+		case errno != 0:
+			return 0, errno
+		case n == 0 && call == syscall.SYS_READ:
+			return 0, errors.New("server closed a connection")
+		default:
+			return int(n), nil
+		}
+	}
+}
+
+// send writes all of b.
+func (s socket) send(b []byte) error {
+	for len(b) > 0 {
+		n, err := s.Write(b)
+		if err != nil && err != syscall.EAGAIN {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// Close leaves no TIME_WAIT behind, for the ports are needed again.
+func (s socket) Close() error {
+	_ = syscall.SetsockoptLinger(int(s), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+	return syscall.Close(int(s))
+}
+
+// connectTo begins to connect; on loopback that is at once.
+func connectTo(addr netip.AddrPort) (socket, error) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	err = syscall.Connect(fd, &syscall.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()})
+	if err != nil && err != syscall.EINPROGRESS {
+		syscall.Close(fd)
+		return 0, err
+	}
+	return socket(fd), nil
+}
+
+// loop waits for all sockets on one thread. It takes the generator half of what goroutines take, which would be what is measured.
 type loop struct {
 	epoll  int
-	files  []int
-	byFD   map[int32]*client
-	bursts int
-	buf    []byte
+	events [256]syscall.EpollEvent
+}
+
+func newLoop() (*loop, error) {
+	epoll, err := syscall.EpollCreate1(0)
+	return &loop{epoll: epoll}, err
+}
+
+func (l *loop) close() { syscall.Close(l.epoll) }
+
+// add has wait look for input of s, which is number i.
+func (l *loop) add(s socket, i int) error {
+	ev := syscall.EpollEvent{Events: syscall.EPOLLIN | -syscall.EPOLLET, Fd: int32(i)} // the package has the sign of ET wrong
+	return syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, int(s), &ev)
+}
+
+// wait calls do for each socket with new input. It waits for that some ms at most.
+func (l *loop) wait(ms int, do func(i int) error) error {
+	n, err := syscall.EpollWait(l.epoll, l.events[:], ms)
+	if err != nil && err != syscall.EINTR {
+		return err
+	}
+	for _, ev := range l.events[:max(n, 0)] {
+		if err := do(int(ev.Fd)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeOver makes the sockets of peers the loop's.
+func (l *loop) takeOver(peers []*peer) error {
+	for i, p := range peers {
+		raw, err := p.conn.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			return err
+		}
+		fd := -1
+		if e := raw.Control(func(own uintptr) { fd, err = syscall.Dup(int(own)) }); e != nil || err != nil {
+			return errors.Join(e, err)
+		}
+		p.conn.Close()
+		p.conn = socket(fd)
+		if err := l.add(socket(fd), i); err != nil {
+			return err
+		}
+	}
+	time.Sleep(300 * time.Millisecond) // the last member lists
+	for _, p := range peers {
+		if err := p.readAll(); err != nil {
+			return err
+		}
+		for ok := true; ok; {
+			_, ok = p.buffered()
+		}
+	}
+	return nil
+}
+
+// readAll reads all that has come.
+func (p *peer) readAll() error {
+	for {
+		if err := p.read(); err == syscall.EAGAIN {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// pump has peers send their bursts, each again whenever it got as many signals as it sends at once, and counts what arrives.
+type pump struct {
+	*loop
+	clients []*client
+	burst   int
+	buf     [64 << 10]byte
 }
 
 type client struct {
-	fd     int
+	socket
 	out    []byte
 	got    int
 	header []byte // of a frame that came in parts
 	skip   int    // bytes of a frame that are still to come
 }
 
-// newLoop takes the peers' sockets over.
-func newLoop(peers []*peer, bursts [][]byte, burst int) (*loop, error) {
-	epoll, err := syscall.EpollCreate1(0)
+func newPump(peers []*peer, bursts [][]byte, burst int) (*pump, error) {
+	l, err := newLoop()
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{epoll: epoll, byFD: make(map[int32]*client), bursts: burst, buf: make([]byte, 64<<10)}
-	for i, p := range peers {
-		fd, err := duplicate(p.conn.(*net.TCPConn))
-		if err != nil {
-			l.close()
-			return nil, err
-		}
-		l.files = append(l.files, fd)
-		c := &client{fd: fd, out: bursts[i]}
-		c.count(p.buf[p.from:])
-		l.byFD[int32(fd)] = c
-		ev := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)}
-		if err := syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, fd, &ev); err != nil {
-			l.close()
-			return nil, err
-		}
-		p.conn.Close()
+	p := &pump{loop: l, burst: burst}
+	if err := l.takeOver(peers); err != nil {
+		l.close()
+		return nil, err
 	}
-	time.Sleep(300 * time.Millisecond) // the last member lists
-	for _, c := range l.byFD {
-		if n, err := syscall.Read(c.fd, l.buf); err == nil && n > 0 {
-			c.count(l.buf[:n])
-		}
+	for i, from := range peers {
+		p.clients = append(p.clients, &client{socket: from.conn.(socket), out: bursts[i]})
 	}
-	for _, c := range l.byFD {
-		if err := c.send(); err != nil {
+	for _, c := range p.clients {
+		if err := c.send(c.out); err != nil {
 			l.close()
 			return nil, err
 		}
 	}
-	return l, nil
-}
-
-// duplicate returns another descriptor of a socket.
-func duplicate(t *net.TCPConn) (int, error) {
-	raw, err := t.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	fd := -1
-	if e := raw.Control(func(own uintptr) { fd, err = syscall.Dup(int(own)) }); e != nil {
-		return 0, e
-	}
-	return fd, err
-}
-
-func (l *loop) close() {
-	for _, fd := range l.files {
-		syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
-		syscall.Close(fd)
-	}
-	syscall.Close(l.epoll)
+	return p, nil
 }
 
 // run goes round for d and returns how many messages arrived.
-func (l *loop) run(d time.Duration) (count int, err error) {
-	events := make([]syscall.EpollEvent, 256)
-	for end := time.Now().Add(d); time.Now().Before(end); {
-		n, err := syscall.EpollWait(l.epoll, events, 1000)
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil {
-			return count, err
-		}
-		for _, ev := range events[:n] {
-			got, err := l.receive(l.byFD[ev.Fd])
-			if err != nil {
-				return count, err
-			}
+func (p *pump) run(d time.Duration) (count int, err error) {
+	for end := time.Now().Add(d); err == nil && time.Now().Before(end); {
+		err = p.wait(1000, func(i int) error {
+			got, err := p.receive(p.clients[i])
 			count += got
-		}
+			return err
+		})
 	}
-	if count == 0 {
+	if count == 0 && err == nil {
 		err = errors.New("nothing arrives")
 	}
 	return count, err
 }
 
 // receive reads what a client got, and has it send when that is a burst.
-func (l *loop) receive(c *client) (int, error) {
-	n, err := syscall.Read(c.fd, l.buf)
-	if err == syscall.EAGAIN || err == syscall.EINTR {
-		return 0, nil
+func (p *pump) receive(c *client) (got int, err error) {
+	for n := len(p.buf); n == len(p.buf); {
+		if n, err = c.Read(p.buf[:]); err == syscall.EAGAIN {
+			return got, nil
+		} else if err != nil {
+			return got, err
+		}
+		got += c.count(p.buf[:n])
 	}
-	if n <= 0 || err != nil {
-		return 0, fmt.Errorf("server closed a connection: %w", err)
-	}
-	got := c.count(l.buf[:n])
-	c.got += got
-	for c.got >= l.bursts {
-		c.got -= l.bursts
-		if err := c.send(); err != nil {
+	for c.got += got; c.got >= p.burst; c.got -= p.burst {
+		if err := c.send(c.out); err != nil {
 			return got, err
 		}
 	}
@@ -154,16 +233,91 @@ func (c *client) count(b []byte) (frames int) {
 	return frames
 }
 
-func (c *client) send() error {
-	for b := c.out; len(b) > 0; {
-		n, err := syscall.Write(c.fd, b)
-		if err == syscall.EAGAIN || err == syscall.EINTR {
-			continue
+// evenly calls send for number 0, 1 and so on, rate times a second for d, and meanwhile reads what comes: receive gets each
+// message. It returns when n messages have come that were sent, or 10 s after the last was sent. It never sleeps, for it would wake too late.
+func evenly(peers []*peer, rate int, d time.Duration, send func(n int, s socket) error, receive func(m []byte)) error {
+	l, err := newLoop()
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	if err := l.takeOver(peers); err != nil {
+		return err
+	}
+	sent, arrived, total := 0, 0, int(d.Seconds()*float64(rate))
+	for start := time.Now(); arrived < total && time.Since(start) < d+10*time.Second; {
+		for ; sent < total && time.Since(start) >= time.Duration(sent)*time.Second/time.Duration(rate); sent++ {
+			if err := send(sent, peers[sent%len(peers)].conn.(socket)); err != nil {
+				return err
+			}
 		}
+		err := l.wait(0, func(i int) error {
+			err := peers[i].readAll()
+			for m, ok := peers[i].buffered(); ok; m, ok = peers[i].buffered() {
+				receive(m)
+				arrived++
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		b = b[n:]
+		runtime.Gosched() // where others run beside
+	}
+	if arrived < total {
+		return fmt.Errorf("%d signals of %d arrived", arrived, total)
 	}
 	return nil
+}
+
+// dialAll opens n connections, some at a time, each until its init has come.
+func dialAll(addr string, n, atOnce int) (peers []*peer, err error) {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	l, err := newLoop()
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	begin := func() error {
+		s, err := connectTo(to)
+		if err != nil {
+			return err
+		}
+		peers = append(peers, newPeer(s))
+		if err := s.send([]byte(handshake)); err != nil {
+			return err
+		}
+		return l.add(s, len(peers)-1)
+	}
+	for range min(n, atOnce) {
+		if err := begin(); err != nil {
+			return peers, err
+		}
+	}
+	done := 0
+	for end := time.Now().Add(patience); done < n; {
+		if time.Now().After(end) {
+			return peers, fmt.Errorf("%d connections of %d after %v", done, n, patience)
+		}
+		err := l.wait(1000, func(i int) error {
+			if err := peers[i].readAll(); err != nil {
+				return err
+			}
+			greeted, err := peers[i].greeted()
+			if err != nil || !greeted {
+				return err
+			}
+			if done++; len(peers) < n {
+				return begin()
+			}
+			return nil
+		})
+		if err != nil {
+			return peers, err
+		}
+	}
+	return peers, nil
 }

@@ -7,10 +7,20 @@ import (
 	"time"
 )
 
-type loop struct{}
+type socket struct{}
 
-func newLoop([]*peer, [][]byte, int) (*loop, error) { return nil, errors.ErrUnsupported }
+func (socket) send([]byte) error { return errors.ErrUnsupported }
 
-func (*loop) run(time.Duration) (int, error) { return 0, errors.ErrUnsupported }
+type pump struct{}
 
-func (*loop) close() {}
+func newPump([]*peer, [][]byte, int) (*pump, error) { return nil, errors.ErrUnsupported }
+
+func (*pump) run(time.Duration) (int, error) { return 0, errors.ErrUnsupported }
+
+func (*pump) close() {}
+
+func evenly([]*peer, int, time.Duration, func(int, socket) error, func([]byte)) error {
+	return errors.ErrUnsupported
+}
+
+func dialAll(string, int, int) ([]*peer, error) { return nil, errors.ErrUnsupported }

@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// peer is a client that costs the generator little: no masking (a mask of zeros), no JSON where it is not needed.
+// peer is a client that costs the generator little: no JSON where it is not needed.
 type peer struct {
-	conn net.Conn
+	conn io.ReadWriteCloser
 	id   string
+	open bool // the handshake was answered
 	buf  []byte
 	from int // of buf that was handed out
 }
@@ -38,34 +39,47 @@ func dial(addr string) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{conn: conn, buf: make([]byte, 0, 512)}
 	conn.SetDeadline(time.Now().Add(patience))
-	if _, err := io.WriteString(conn, handshake); err != nil {
-		return nil, err
-	}
-	for {
-		if i := bytes.Index(p.buf, []byte("\r\n\r\n")); i >= 0 {
-			if !bytes.HasPrefix(p.buf, []byte("HTTP/1.1 101")) {
-				return nil, fmt.Errorf("refused: %s", p.buf)
-			}
-			p.from = i + 4
-			break
+	p := newPeer(conn)
+	_, err = io.WriteString(conn, handshake)
+	for err == nil {
+		var done bool
+		if done, err = p.greeted(); done {
+			return p, nil
 		}
-		if err := p.read(); err != nil {
-			return nil, err
+		if err == nil {
+			err = p.read()
 		}
 	}
-	init, err := p.next()
-	if err != nil {
-		return nil, err
+	conn.Close()
+	return nil, err
+}
+
+func newPeer(conn io.ReadWriteCloser) *peer { return &peer{conn: conn, buf: make([]byte, 0, 512)} }
+
+// greeted reports whether the answer to the handshake, and init, are there.
+func (p *peer) greeted() (bool, error) {
+	if !p.open {
+		i := bytes.Index(p.buf, []byte("\r\n\r\n"))
+		if i < 0 {
+			return false, nil
+		}
+		if !bytes.HasPrefix(p.buf, []byte("HTTP/1.1 101")) {
+			return false, fmt.Errorf("refused: %s", p.buf)
+		}
+		p.open, p.from = true, i+4
+	}
+	init, ok := p.buffered()
+	if !ok {
+		return false, nil
 	}
 	_, rest, ok := bytes.Cut(init, []byte(`"yourPeerId":"`))
 	id, _, ends := bytes.Cut(rest, []byte(`"`))
 	if !ok || !ends {
-		return nil, fmt.Errorf("no init but %q", init)
+		return false, fmt.Errorf("no init but %q", init)
 	}
 	p.id = string(id)
-	return p, nil
+	return true, nil
 }
 
 func (p *peer) read() error {
@@ -129,6 +143,17 @@ func (p *peer) shrink() {
 	}
 }
 
+// maskKey is what clients mask their frames with. Browsers take a random one for each, as RFC 6455, section 5.3, has it; the work
+// for a server is the same, but not with a key of zeros, with which some have nothing to do.
+const maskKey = "\x37\xfa\x21\x3d"
+
+// mask masks a part of a frame's text, from its byte number at.
+func mask(text []byte, at int) {
+	for i := range text {
+		text[i] ^= maskKey[(at+i)%len(maskKey)]
+	}
+}
+
 // frame appends a client's text frame.
 func frame(dst []byte, text string) []byte {
 	dst = append(dst, 0x81)
@@ -140,8 +165,11 @@ func frame(dst []byte, text string) []byte {
 	default:
 		panic("message too long for this generator")
 	}
-	dst = append(dst, 0, 0, 0, 0)
-	return append(dst, text...)
+	dst = append(dst, maskKey...)
+	from := len(dst)
+	dst = append(dst, text...)
+	mask(dst[from:], 0)
+	return dst
 }
 
 func (p *peer) send(text string) error {

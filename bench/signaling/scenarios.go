@@ -2,11 +2,10 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -63,16 +62,16 @@ func (b *bench) pump(p *process, data string, burst int) ([]float64, error) {
 		to := peers[i/ring*ring+(i+1)%ring]
 		bursts[i] = bytes.Repeat(frame(nil, from.signal(roomName(i/ring), to.id, data)), burst)
 	}
-	loop, err := newLoop(peers, bursts, burst)
+	pump, err := newPump(peers, bursts, burst)
 	if err != nil {
 		return nil, err
 	}
-	defer loop.close()
-	if _, err := loop.run(500 * time.Millisecond); err != nil { // until it runs smoothly
+	defer pump.close()
+	if _, err := pump.run(500 * time.Millisecond); err != nil { // until it runs smoothly
 		return nil, err
 	}
 	began, cpu := time.Now(), p.cpu()
-	count, err := loop.run(b.duration)
+	count, err := pump.run(b.duration)
 	took, used := time.Since(began).Seconds(), (p.cpu() - cpu).Seconds()
 	return []float64{float64(count) / took, used / float64(count) * 1e6, 100 * used / took}, err
 }
@@ -95,73 +94,36 @@ func paced(b *bench, p *process) ([]float64, error) {
 
 // pace sends rate signals a second round the rings of the peers. The times are of the second half, in milliseconds.
 func pace(peers []*peer, rate int, d time.Duration) (p50, p99 float64, err error) {
-	var mu sync.Mutex
-	var took []time.Duration
 	// The frames are made before, so that the generator has no garbage to collect while it measures.
 	const place = "0000000000000000000"
-	frames, stamps := make([][]byte, len(peers)), make([]int, len(peers))
+	frames, texts, stamps := make([][]byte, len(peers)), make([]int, len(peers)), make([]int, len(peers))
 	for i, from := range peers {
 		to := peers[i/ring*ring+(i+1)%ring]
 		text := from.signal(roomName(i/ring), to.id, `{"at":"`+place+`","pad":`+sdp(1350)+`}`)
 		frames[i] = frame(nil, text)
-		stamps[i] = bytes.Index(frames[i], []byte(place))
+		texts[i], stamps[i] = len(frames[i])-len(text), strings.Index(text, place)
 	}
+	took := make([]time.Duration, 0, int(d.Seconds()*float64(rate)))
 	start := time.Now()
-	var arrived atomic.Int64
-	var wg sync.WaitGroup
-	for _, p := range peers {
-		wg.Go(func() {
-			mine := p.stamps(start, d/2, &arrived)
-			mu.Lock()
-			took = append(took, mine...)
-			mu.Unlock()
-		})
-	}
-	n := 0
-	for ; ; n++ {
-		due := start.Add(time.Duration(n) * time.Second / time.Duration(rate))
-		if due.Sub(start) > d {
-			break
-		}
-		if wait := time.Until(due); wait > 0 {
-			time.Sleep(wait)
-		}
+	send := func(n int, s socket) error {
 		i := n % len(peers)
-		putDigits(frames[i][stamps[i]:stamps[i]+len(place)], int64(time.Since(start)))
-		if _, err := peers[i].conn.Write(frames[i]); err != nil {
-			return 0, 0, err
+		stamp := frames[i][texts[i]+stamps[i]:][:len(place)]
+		putDigits(stamp, int64(time.Since(start)))
+		mask(stamp, stamps[i])
+		return s.send(frames[i])
+	}
+	receive := func(m []byte) {
+		if _, rest, ok := bytes.Cut(m, []byte(`"at":"`)); ok {
+			took = append(took, time.Since(start)-digits(rest))
 		}
 	}
-	for wait := 0; wait < 100 && arrived.Load() < int64(n); wait++ { // a server that is behind has 10 s more
-		time.Sleep(100 * time.Millisecond)
+	if err := evenly(peers, rate, d, send, receive); err != nil {
+		return 0, 0, err
 	}
-	hangUp(peers)
-	wg.Wait()
-	if len(took) == 0 {
-		return 0, 0, fmt.Errorf("%d signals of %d arrived", arrived.Load(), n)
-	}
+	took = took[len(took)/2:]
 	slices.Sort(took)
 	ms := func(q float64) float64 { return took[int(float64(len(took)-1)*q)].Seconds() * 1000 }
 	return ms(0.5), ms(0.99), nil
-}
-
-// stamps reads signals until the connection ends and returns how long those took that were sent after warm.
-func (p *peer) stamps(start time.Time, warm time.Duration, arrived *atomic.Int64) []time.Duration {
-	var took []time.Duration
-	for {
-		m, err := p.next()
-		if err != nil {
-			return took
-		}
-		_, rest, ok := bytes.Cut(m, []byte(`"at":"`))
-		if !ok {
-			continue
-		}
-		arrived.Add(1)
-		if at := digits(rest); at > warm {
-			took = append(took, time.Since(start)-at)
-		}
-	}
 }
 
 // putDigits writes n with leading zeros.
@@ -187,14 +149,14 @@ func digits(b []byte) time.Duration {
 // connect opens 5,000 connections, 64 at a time, each until its init has come.
 func connect(_ *bench, p *process) ([]float64, error) {
 	const n = 5000
-	warm, err := crowd(p.addr, 500, 64)
+	warm, err := dialAll(p.addr, 500, 64)
 	hangUp(warm)
 	if err != nil {
 		return nil, err
 	}
 	time.Sleep(300 * time.Millisecond)
 	cpu, began := p.cpu(), time.Now()
-	peers, err := crowd(p.addr, n, 64)
+	peers, err := dialAll(p.addr, n, 64)
 	took := time.Since(began)
 	used := p.cpu() - cpu
 	hangUp(peers)

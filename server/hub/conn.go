@@ -122,20 +122,26 @@ func (c *conn) wait() {
 
 // wake has a worker see to a conn for which something has come. Anybody may call it.
 func (c *conn) wake() {
+	if c.claim() {
+		c.hub.give(c)
+	}
+}
+
+// claim notes that something has come. It reports whether the conn is the caller's then; whoever else it belongs to sees to it.
+func (c *conn) claim() bool {
 	for {
 		switch c.state.Load() {
 		case idle:
 			if c.state.CompareAndSwap(idle, busy) {
 				c.fresh = true
-				c.hub.give(c)
-				return
+				return true
 			}
 		case busy:
 			if c.state.CompareAndSwap(busy, again) {
-				return
+				return false
 			}
 		default:
-			return
+			return false
 		}
 	}
 }

@@ -152,6 +152,7 @@ func New(opts *Options) *Hub {
 		peers:   make(map[string]*conn),
 		addrs:   make(map[netip.Addr]int),
 	}
+	h.poller.hub = h
 	h.stats.init()
 	h.tick.Store(1) // so that 0 can mean never
 	h.wg.Go(h.sweep)

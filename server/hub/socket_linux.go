@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,31 +21,37 @@ type socket struct {
 	mu     sync.RWMutex // held for reading during system calls: a closed descriptor may soon be another's
 	closed bool
 	room   chan struct{} // holds one token when there may be room for output; nil while nobody waits for it
+	narrow atomic.Bool   // somebody does, or did
 }
 
 // with calls f with the descriptor, unless the socket is closed.
-func (s *socket) with(f func(fd int) (int, error)) (int, error) {
+func (s *socket) with(f func(fd int) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return net.ErrClosed
+	}
+	return f(s.fd)
+}
+
+// read reads what has come. When nothing has, the error is EAGAIN; n is 0 without an error at the end.
+func (s *socket) read(b []byte) (n int, err error) { return s.transfer(syscall.Read, b) }
+
+// write writes what the socket takes at once; when that is nothing the error is EAGAIN.
+func (s *socket) write(b []byte) (n int, err error) { return s.transfer(syscall.Write, b) }
+
+func (s *socket) transfer(call func(fd int, b []byte) (int, error), b []byte) (int, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
 		return 0, net.ErrClosed
 	}
 	for {
-		n, err := f(s.fd)
+		n, err := call(s.fd, b)
 		if err != syscall.EINTR {
 			return max(n, 0), err
 		}
 	}
-}
-
-// read reads what has come. When nothing has, the error is EAGAIN; n is 0 without an error at the end.
-func (s *socket) read(b []byte) (n int, err error) {
-	return s.with(func(fd int) (int, error) { return syscall.Read(fd, b) })
-}
-
-// write writes what the socket takes at once; when that is nothing the error is EAGAIN.
-func (s *socket) write(b []byte) (n int, err error) {
-	return s.with(func(fd int) (int, error) { return syscall.Write(fd, b) })
 }
 
 // send writes some of b, and waits until that is possible.
@@ -52,6 +59,7 @@ func (s *socket) send(b []byte) (int, error) {
 	s.mu.Lock()
 	if s.room == nil {
 		s.room = make(chan struct{}, 1)
+		s.narrow.Store(true)
 	}
 	room := s.room
 	s.mu.Unlock()
@@ -66,6 +74,9 @@ func (s *socket) send(b []byte) (int, error) {
 
 // hasRoom wakes send.
 func (s *socket) hasRoom() {
+	if !s.narrow.Load() {
+		return
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	select {
@@ -76,14 +87,14 @@ func (s *socket) hasRoom() {
 
 // closeWrite tells the other end that nothing more comes.
 func (s *socket) closeWrite() {
-	s.with(func(fd int) (int, error) { return 0, syscall.Shutdown(fd, syscall.SHUT_WR) })
+	s.with(func(fd int) error { return syscall.Shutdown(fd, syscall.SHUT_WR) })
 }
 
 // close closes the socket. With reset the kernel drops what it still holds for the other end.
 func (s *socket) close(reset bool) {
 	if reset {
-		s.with(func(fd int) (int, error) {
-			return 0, syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+		s.with(func(fd int) error {
+			return syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
 		})
 	}
 	s.mu.Lock()
@@ -111,15 +122,16 @@ func (s *socket) release() (nc net.Conn, err error) {
 	return net.FileConn(f) // with another descriptor
 }
 
-// poller tells conns that their sockets have input, or room for output. The zero poller is ready for use; it begins with the first socket.
+// poller has workers see to conns whose sockets have input, and tells of room for output. It begins with the first socket.
 type poller struct {
+	hub  *Hub
 	once sync.Once
 	fd   int      // of epoll, see epoll(7)
 	file *os.File // the same, for Go's runtime waits for it as for any descriptor; nil where there is none
 	wg   sync.WaitGroup
 
 	mu      sync.RWMutex // guards the following field
-	sockets map[int32]*socket
+	sockets []*socket    // by descriptor, which are small numbers
 }
 
 // works begins, and reports whether the system lets it.
@@ -130,16 +142,20 @@ func (p *poller) works() bool {
 			return
 		}
 		_ = syscall.SetNonblock(fd, true) // never fails on a good descriptor; without it the runtime would not wait for it
-		p.fd, p.file, p.sockets = fd, os.NewFile(uintptr(fd), "epoll"), make(map[int32]*socket)
-		p.wg.Go(p.run)
+		p.fd, p.file = fd, os.NewFile(uintptr(fd), "epoll")
+		for range runtime.GOMAXPROCS(0) {
+			p.wg.Go(p.run)
+		}
 	})
 	return p.file != nil
 }
 
-// pollEvents is how many events are taken at once.
-const pollEvents = 256
+// pollEvents is how many events a worker takes at once.
+const pollEvents = 64
 
+// run is a worker that takes its conns from the poller itself: while one waits there the others work.
 func (p *poller) run() {
+	w := newWorker(p.hub)
 	raw, err := p.file.SyscallConn()
 	events := make([]syscall.EpollEvent, pollEvents)
 	n := 0
@@ -149,28 +165,32 @@ func (p *poller) run() {
 	}
 	for err == nil {
 		if err = raw.Read(take); err == nil {
-			p.tell(events[:n])
+			p.tell(events[:n], w)
 		}
 	}
 }
 
-func (p *poller) tell(events []syscall.EpollEvent) {
+func (p *poller) tell(events []syscall.EpollEvent, w *worker) {
 	const end = syscall.EPOLLRDHUP | syscall.EPOLLHUP | syscall.EPOLLERR
-	for _, e := range events {
-		p.mu.RLock()
-		s := p.sockets[e.Fd]
-		p.mu.RUnlock()
+	var sockets [pollEvents]*socket
+	p.mu.RLock()
+	for i, e := range events {
+		sockets[i] = p.sockets[e.Fd]
+	}
+	p.mu.RUnlock()
+	for i, e := range events {
+		s := sockets[i]
 		if s == nil {
 			continue
 		}
 		if e.Events&end != 0 {
 			s.ended.Store(true)
 		}
-		if e.Events&(syscall.EPOLLIN|end) != 0 {
-			s.owner.wake()
-		}
 		if e.Events&(syscall.EPOLLOUT|end) != 0 {
 			s.hasRoom()
+		}
+		if e.Events&(syscall.EPOLLIN|end) != 0 && s.owner.claim() {
+			w.serve(s.owner)
 		}
 	}
 }
@@ -178,20 +198,22 @@ func (p *poller) tell(events []syscall.EpollEvent) {
 // watch has the poller tell what happens to a socket from now on, what there is already included.
 func (p *poller) watch(s *socket) error {
 	p.mu.Lock()
-	p.sockets[int32(s.fd)] = s
+	if more := s.fd + 1 - len(p.sockets); more > 0 {
+		p.sockets = append(p.sockets, make([]*socket, more)...)
+	}
+	p.sockets[s.fd] = s
 	p.mu.Unlock()
 	const edges = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | -syscall.EPOLLET // of which the package has the sign wrong
-	_, err := s.with(func(fd int) (int, error) {
-		return 0, syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: edges, Fd: int32(fd)})
+	return s.with(func(fd int) error {
+		return syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: edges, Fd: int32(fd)})
 	})
-	return err
 }
 
 // forget ends watch, as does closing the last descriptor. The socket's lock is held.
 func (p *poller) forget(s *socket) {
 	p.mu.Lock()
-	if p.sockets[int32(s.fd)] == s {
-		delete(p.sockets, int32(s.fd))
+	if s.fd < len(p.sockets) && p.sockets[s.fd] == s {
+		p.sockets[s.fd] = nil
 	}
 	p.mu.Unlock()
 }

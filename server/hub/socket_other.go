@@ -22,7 +22,7 @@ func (*socket) closeWrite()                {}
 func (*socket) close(bool)                 {}
 func (*socket) release() (net.Conn, error) { return nil, net.ErrClosed }
 
-type poller struct{}
+type poller struct{ hub *Hub }
 
 func (*poller) watch(*socket) error             { return net.ErrClosed }
 func (*poller) close()                          {}

@@ -32,17 +32,22 @@ func newWorker(h *Hub) *worker {
 // run works until the channel is closed.
 func (w *worker) run() {
 	for c := range w.hub.ready {
-		next := w.turn(c)
-		w.batch.flush()
-		switch next {
-		case waiting:
-			c.wait()
-		case parked:
-			w.hub.park(c)
-		case over:
-			w.hub.unregister(c)
-			w.hub.live.Done()
-		}
+		w.serve(c)
+	}
+}
+
+// serve has a conn its turn, and gives it up.
+func (w *worker) serve(c *conn) {
+	next := w.turn(c)
+	w.batch.flush()
+	switch next {
+	case waiting:
+		c.wait()
+	case parked:
+		w.hub.park(c)
+	case over:
+		w.hub.unregister(c)
+		w.hub.live.Done()
 	}
 }
 
