@@ -74,8 +74,15 @@ func (c *Collection) wait(o *op) error {
 // nothing else to do.
 func (c *Collection) run() {
 	defer close(c.done)
-	idle := time.NewTimer(c.opts.CompactAfter)
-	defer idle.Stop()
+	// Not a timer with a channel: in a page it would be set and cleared, both by way of JavaScript, whenever this waits.
+	idle := make(chan struct{}, 1)
+	timer := time.AfterFunc(c.opts.CompactAfter, func() {
+		select {
+		case idle <- struct{}{}:
+		default:
+		}
+	})
+	defer timer.Stop()
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -84,10 +91,10 @@ func (c *Collection) run() {
 			c.follow()
 		case o := <-c.queue:
 			c.commit(c.gather(o))
-			idle.Reset(c.opts.CompactAfter)
-		case <-idle.C:
+			timer.Reset(c.opts.CompactAfter)
+		case <-idle:
 			if c.compactStep() {
-				idle.Reset(0)
+				timer.Reset(0)
 			}
 		}
 		if err := c.repair(); err != nil {

@@ -84,9 +84,10 @@ type Log interface {
 	// or an error, which Commit returns as it is with nothing appended. Commit returns the appended records, with the data
 	// slices that build gave; if build gives none it returns none and writes nothing.
 	//
-	// build must not block and must not call the log. It may be called more than once, when the driver has to begin anew
-	// (a connection that the browser closed); the last call counts. When Commit returns an error, nothing was appended; only
-	// with ErrUncertain it may have been.
+	// build must not block and must not call the log. It may be called more than once, when the driver has to begin anew: on another
+	// connection than one that the browser closed, or because it took the tail for empty and another handle was quicker. The last call
+	// counts, and it alone was given what the log holds. When Commit returns an error, nothing was appended; only with ErrUncertain it may
+	// have been.
 	Commit(ctx context.Context, from Position, build func(tail []Record) ([]Append, error)) ([]Record, error)
 	// Read returns records that hold positions of from or later, in order: at least one if there is one, then more as long
 	// as the data of all is at most limit bytes. The first can begin before from, where Replace put one record in the place

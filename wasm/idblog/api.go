@@ -7,8 +7,9 @@ import "syscall/js"
 // api is what a database uses of JavaScript, looked up once: a name that crosses the border costs 3.5 us, and a commit needs
 // some thirty. Methods take their object as the first argument.
 type api struct {
-	transaction, objectStore, commit, abort      js.Value
-	add, remove, get, getKey, getAll, getAllKeys js.Value
+	transaction, objectStore, commit, abort js.Value
+	add, put, remove                        js.Value
+	get, getKey, getAll, getAllKeys         js.Value
 
 	bound, lowerBound         js.Value // of IDBKeyRange
 	arrayOf                   js.Value
@@ -37,6 +38,7 @@ func newAPI() *api {
 		commit:      method("IDBTransaction", "commit"),
 		abort:       method("IDBTransaction", "abort"),
 		add:         method("IDBObjectStore", "add"),
+		put:         method("IDBObjectStore", "put"),
 		remove:      method("IDBObjectStore", "delete"),
 		get:         method("IDBObjectStore", "get"),
 		getKey:      method("IDBObjectStore", "getKey"),
@@ -60,10 +62,12 @@ func newAPI() *api {
 type words struct {
 	api             *api
 	name            js.Value
-	lowest, highest js.Value // keys below and above all of the log
+	lowest, highest js.Value // keys below and above all records of the log
+	marks           js.Value // what the keys of marks begin with
 }
 
 func (a *api) words(log string) words {
 	name := js.ValueOf(log)
-	return words{api: a, name: name, lowest: a.arrayOf.Invoke(name), highest: a.arrayOf.Invoke(name, a.arrayOf.Invoke())}
+	lowest := a.arrayOf.Invoke(name)
+	return words{api: a, name: name, lowest: lowest, highest: a.arrayOf.Invoke(name, a.arrayOf.Invoke()), marks: lowest}
 }

@@ -102,7 +102,7 @@ func commitJS(b *testing.B, db *idblog.Database, durability string, records, siz
 }
 
 func commitLibrary(b *testing.B, db *idblog.Database, durability string, records, size int) func() error {
-	request, err := idb.Global().Open(context.Background(), db.Connection().Get("name").String(), 1, nil)
+	request, err := idb.Global().Open(context.Background(), db.Connection().Get("name").String(), 2, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"syscall/js"
-	"time"
 
 	"github.com/hack-pad/go-indexeddb/idb"
 
@@ -17,7 +16,7 @@ import (
 )
 
 const (
-	version      = 1 // of the object stores
+	version      = 2 // of what is in the object stores; 1 had no marks
 	recordsStore = "records"
 	metaStore    = "meta"
 	idKey        = "id"
@@ -73,9 +72,13 @@ func dial(ctx context.Context, factory *idb.Factory, api *api, name string, dele
 	return newConn(api, db, deleted), nil
 }
 
-// upgrade makes the object stores of a new database. An error that it returned would end the program, within the library;
-// without the stores, the first transaction says what is wrong.
-func upgrade(db *idb.Database, _, _ uint) error {
+// upgrade makes the object stores of a new database. One of version 1 has them, and the program that made it is kept out from now on: it would
+// write without marks. An error that upgrade returned would end the program, within the library; without the stores, the first transaction says
+// what is wrong.
+func upgrade(db *idb.Database, old, _ uint) error {
+	if old > 0 {
+		return nil
+	}
 	if _, err := db.CreateObjectStore(recordsStore, idb.ObjectStoreOptions{}); err != nil {
 		return nil //nolint:nilerr // see above
 	}
@@ -115,8 +118,8 @@ func (c *conn) close() {
 }
 
 // id reads what tells this incarnation of the database from others.
-func (c *conn) id(ctx context.Context, stall time.Duration) (id string, err error) {
-	err = c.transact(ctx, newMode(metaStore, reading, ""), stall, func(ctx context.Context, t *txn) error {
+func (c *conn) id(ctx context.Context, watch *watchdog) (id string, err error) {
+	err = c.transact(ctx, newMode(metaStore, reading, ""), watch, func(ctx context.Context, t *txn) error {
 		result, err := t.request(ctx, t.api.get, idKey)
 		if err == nil && result.Type() == js.TypeString {
 			id = result.String()

@@ -35,3 +35,13 @@ func (db *Database) SetAdd(fn js.Value) {
 	}
 	db.api.add = fn
 }
+
+// CountReads returns a function that returns how often keys or records have been asked for.
+func (db *Database) CountReads() func() int {
+	counter := js.Global().Get("Function").New("keys", "all", `const counter = {reads: 0};
+		counter.keys = (...args) => { counter.reads++; return keys(...args); };
+		counter.all = (...args) => { counter.reads++; return all(...args); };
+		return counter`).Invoke(db.api.getAllKeys, db.api.getAll)
+	db.api.getAllKeys, db.api.getAll = counter.Get("keys"), counter.Get("all")
+	return func() int { return counter.Get("reads").Int() }
+}

@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/shoaldb/shoal/internal/gate"
 	"github.com/shoaldb/shoal/shared/store"
-	"github.com/shoaldb/shoal/wasm/jsbridge"
 )
 
 const (
@@ -41,7 +41,7 @@ func (db *Database) transact(ctx context.Context, access string, after stage, fn
 		if err != nil {
 			return err
 		}
-		if err = c.transact(ctx, db.modes[access], db.opts.StallTimeout, fn); err == nil {
+		if err = c.transact(ctx, db.modes[access], db.watch, fn); err == nil {
 			err = db.step(after, nil)
 		}
 		if canRetry(err) {
@@ -83,121 +83,31 @@ type handle struct {
 	words   words
 	changed chan struct{} // holds one token while there may be something new
 	gate    gate.Gate
+
+	mu   sync.Mutex // guards the following field
+	turn *turn      // nil where the next commit has to read before it writes
 }
 
-// Commit implements store.Log.
-func (h *handle) Commit(ctx context.Context, from store.Position, build func([]store.Record) ([]store.Append, error)) ([]store.Record, error) {
-	ctx, leave, err := h.gate.Enter(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("commit to log %q: %w", h.name, err)
-	}
-	defer leave()
-	c := &commit{handle: h, from: max(from, 1), build: build, tag: newTag()}
-	err = h.db.transact(ctx, writing, afterAppend, c.attempt)
-	if c.refused != nil {
-		return nil, c.refused
-	}
-	if f := (*failure)(nil); err != nil && c.sent && !(errors.As(err, &f) && f.undone) {
-		err = fmt.Errorf("%w: %w", store.ErrUncertain, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("commit to log %q: %w", h.name, err)
-	}
-	if len(c.records) > 0 {
-		h.db.appended(h)
-	}
-	return c.records, nil
-}
-
-// commit is one call of Commit, which can take several attempts.
-type commit struct {
-	*handle
-	from    store.Position
-	build   func([]store.Record) ([]store.Append, error)
-	tag     float64
-	refused error          // what build said
-	records []store.Record // of the last attempt
-	sent    bool           // the last attempt went so far that it may have been written
-}
-
-func (c *commit) attempt(ctx context.Context, t *txn) error {
-	keys, err := t.tail(ctx, c.words, c.from)
-	if err != nil {
-		return err
-	}
-	if c.sent && c.written(keys) {
-		return nil
-	}
-	c.sent = false // transactions come one after the other: what is not there now never will be
-	next := c.from
-	if len(keys) > 0 {
-		next = keys[len(keys)-1].Next()
-	}
-	tail, err := t.records(ctx, c.words, keys)
-	if err != nil {
-		return err
-	}
-	appends, err := c.build(tail)
-	c.records, c.refused = nil, err
-	if err != nil || len(appends) == 0 {
-		return err
-	}
-	if c.records, err = store.Place(next, appends); err != nil {
-		return err
-	}
-	if err := c.db.step(beforeAppend, t); err != nil {
-		return err
-	}
-	if err := t.add(c.words, c.records, c.tag); err != nil {
-		return err
-	}
-	c.sent = true
-	return nil
-}
-
-// written tells whether an earlier attempt was written after all, and where. Another tab may have joined its records with
-// those before them since, which leaves the tag at the end.
-func (c *commit) written(keys []key) bool {
-	end := store.Position(0)
-	for _, k := range keys {
-		if k.tag == c.tag {
-			end = k.Next()
-		}
-	}
-	if end == 0 {
-		return false
-	}
-	for i := len(c.records) - 1; i >= 0; i-- {
-		end -= store.Position(c.records[i].Span)
-		c.records[i].First = end
-	}
-	return true
-}
-
-// tail returns the keys of the records that hold positions of from or later, or store.ErrLost.
-func (t *txn) tail(ctx context.Context, w words, from store.Position) ([]key, error) {
+// tail returns the keys of the records that hold positions of from or later, at most limit unless that is 0, or store.ErrLost. Before
+// them it returns that of the record that ends before from, if that is where one ends: without either, the log lost something.
+func (t *txn) tail(ctx context.Context, w words, from store.Position, limit int) (before, keys []key, err error) {
 	if from > store.MaxPosition+1 {
-		return nil, lost(from)
+		return nil, nil, lost(from)
 	}
-	return t.tailFrom(ctx, w, from, 0)
-}
-
-// tailFrom looks at the record that ends before from as well: without it, the log lost something.
-func (t *txn) tailFrom(ctx context.Context, w words, from store.Position, limit int) ([]key, error) {
 	lower := w.lowest
 	if from > 1 {
 		lower = w.holding(from - 1)
 	}
-	keys, err := t.keys(ctx, lower, w.highest, limit)
+	keys, err = t.keys(ctx, lower, w.highest, limit)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case from > 1 && len(keys) == 0:
-		return nil, lost(from)
+		return nil, nil, lost(from)
 	case len(keys) > 0 && keys[0].Next() <= from:
-		return keys[1:], nil
+		return keys[:1], keys[1:], nil
 	}
-	return keys, nil
+	return nil, keys, nil
 }
 
 func lost(from store.Position) error {
@@ -223,13 +133,10 @@ func (h *handle) Read(ctx context.Context, from store.Position, limit int) ([]st
 }
 
 func (t *txn) read(ctx context.Context, w words, from store.Position, limit int) ([]store.Record, error) {
-	if from > store.MaxPosition+1 {
-		return nil, lost(from)
-	}
 	var fit []key
 	total := 0
 	for next := from; ; next = fit[len(fit)-1].Next() {
-		keys, err := t.tailFrom(ctx, w, next, keyBatch)
+		_, keys, err := t.tail(ctx, w, next, keyBatch)
 		if err != nil {
 			return nil, err
 		}
@@ -295,9 +202,8 @@ func (t *txn) replace(ctx context.Context, h *handle, old []store.Record, joined
 	if err := h.db.step(beforeReplace, t); err != nil {
 		return false, err
 	}
-	err = jsbridge.Do(func() { t.send(t.api.remove, t.api.bound.Invoke(lower, upper)) })
-	if err != nil {
-		return false, classify(err)
+	if err := t.do(func() { t.send(t.api.remove, t.api.bound.Invoke(lower, upper)) }); err != nil {
+		return false, err
 	}
 	return false, t.add(h.words, []store.Record{joined}, keys[len(keys)-1].tag)
 }

@@ -94,6 +94,7 @@ type Database struct {
 	factory *idb.Factory
 	api     *api
 	modes   map[string]mode // by kind of operation
+	watch   *watchdog
 	gate    gate.Gate
 	writer  chan struct{} // holds a token while no transaction writes
 	opener  chan struct{} // holds a token while nobody opens a connection
@@ -132,6 +133,7 @@ func open(ctx context.Context, name string, opts Options, hook func(stage, *txn)
 			reading: newMode(recordsStore, reading, ""),
 			writing: newMode(recordsStore, writing, string(opts.Durability)),
 		},
+		watch:  newWatchdog(opts.StallTimeout),
 		writer: make(chan struct{}, 1), opener: make(chan struct{}, 1), handles: make(map[*handle]struct{}),
 	}
 	db.writer <- struct{}{}
@@ -204,9 +206,16 @@ func (db *Database) Drop(ctx context.Context, name string) error {
 	if err := store.CheckName(name); err != nil {
 		return fmt.Errorf("drop log: %w", err)
 	}
-	err = db.transact(ctx, writing, "", func(_ context.Context, t *txn) error {
+	err = db.transact(ctx, writing, "", func(ctx context.Context, t *txn) error {
 		w := t.api.words(name)
-		return jsbridge.Do(func() { t.send(t.api.remove, t.api.bound.Invoke(w.lowest, w.highest)) })
+		keys, err := t.keys(ctx, w.lowest, w.highest, 0)
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		return t.do(func() {
+			t.send(t.api.remove, t.api.bound.Invoke(w.lowest, w.highest))
+			t.endTurns(w, nil, keys)
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("drop log %q: %w", name, err)
@@ -236,6 +245,7 @@ func (db *Database) Close() error {
 	if waker != nil {
 		waker.close()
 	}
+	db.watch.close()
 	return nil
 }
 
@@ -261,7 +271,7 @@ func (db *Database) connection(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := c.id(ctx, db.opts.StallTimeout)
+	id, err := c.id(ctx, db.watch)
 	if err != nil {
 		c.close()
 		return nil, err
@@ -332,7 +342,7 @@ func (db *Database) appended(by *handle) {
 	defer db.mu.Unlock()
 	db.wakeBut(by, by.name)
 	if db.waker != nil {
-		db.waker.post(by.name)
+		db.waker.tell(by.words.name)
 	}
 }
 
@@ -375,5 +385,5 @@ func Persist(ctx context.Context) (bool, error) {
 	return promise.Truthy(), nil
 }
 
-// newTag marks the records of one commit.
-func newTag() float64 { return float64(1 + rand.Uint64N(1<<53-1)) }
+// newTag marks the records of one commit. There is room for tags before and after it.
+func newTag() float64 { return float64(1<<10 + rand.Uint64N(1<<52)) }

@@ -231,11 +231,19 @@ func TestBroadcast(t *testing.T) {
 	case <-ctx.Done():
 		t.Fatal("the other tab was not woken")
 	}
-	add(t, openLog(t, writer, "b"), "y")
-	select {
-	case <-bystander.Changed():
-	case <-ctx.Done():
-		t.Fatal("the other tab was not woken")
+	for range 2 { // those who just came look at all logs once
+		for len(log.Changed()) > 0 {
+			<-log.Changed()
+		}
+		for len(bystander.Changed()) > 0 {
+			<-bystander.Changed()
+		}
+		add(t, openLog(t, writer, "b"), "y")
+		select {
+		case <-bystander.Changed():
+		case <-ctx.Done():
+			t.Fatal("the other tab was not woken")
+		}
 	}
 	select {
 	case <-log.Changed():
@@ -277,5 +285,41 @@ func TestManyRecords(t *testing.T) {
 		if again, err := log.Read(t.Context(), last.First, 0); err != nil || !store.Same(again, []store.Record{last}) {
 			t.Fatalf("the last of %d records: %v, %v", len(records), again, err)
 		}
+	}
+}
+
+// TestAlone listens to what a tab tells of its commits, before it knows of another and after.
+func TestAlone(t *testing.T) {
+	noLeak(t)
+	name := fresh(t)
+	channel := js.Global().Get("BroadcastChannel").New("shoal/" + name)
+	defer channel.Call("close")
+	heard := make(chan js.Value, 100)
+	l := jsbridge.Listen(channel, "message", func(event js.Value) { heard <- event.Get("data") })
+	defer l.Release()
+	log := openLog(t, open(t, name, nil), "a")
+	asked := <-heard
+	if asked.Type() != js.TypeNumber || asked.Float() <= 0 {
+		t.Fatalf("a tab that came said %v", asked)
+	}
+	add(t, log, "unheard")
+	channel.Call("postMessage", -asked.Float())
+	if got := <-heard; got.Type() != js.TypeNumber || got.Float() != 0 {
+		t.Errorf("a tab that hears of another says %v, want 0, as it has written before", got)
+	}
+	channel.Call("postMessage", 7.5)
+	if got := <-heard; got.Type() != js.TypeNumber || got.Float() != -7.5 {
+		t.Errorf("a tab that is asked says %v", got)
+	}
+	add(t, log, "heard")
+	if got := <-heard; got.Type() != js.TypeString || got.String() != "a" {
+		t.Errorf("a tab that knows of another says %v of a commit", got)
+	}
+	for _, word := range []any{0, -asked.Float()} {
+		for len(log.Changed()) > 0 {
+			<-log.Changed()
+		}
+		channel.Call("postMessage", word)
+		<-log.Changed() // ends with the test if it does not come
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"syscall/js"
 
 	"github.com/shoaldb/shoal/shared/store"
-	"github.com/shoaldb/shoal/wasm/jsbridge"
 )
 
 // The key of a record is [log, last position, first position, size of data, tag], its value the data. So the keys alone tell
@@ -18,8 +17,9 @@ import (
 // compares arrays item by item, a shorter one is before a longer one that begins with it, and arrays are above all else
 // (https://w3c.github.io/IndexedDB/#key-construct).
 //
-// The tag is of the commit, a random number: it tells a commit that begins anew on another connection whether it was written
-// on the lost one. A record that takes the place of others has the tag of the last of them.
+// The tag is of the commit, a random number, or one more than that of the commit before if one follows another of the same handle.
+// It tells a commit that begins anew on another connection whether it was written on the lost one, and is what marks name, see
+// turn.go. A record that takes the place of others has the tag of the last of them.
 type key struct {
 	store.Record
 	size int
@@ -147,7 +147,7 @@ func (t *txn) records(ctx context.Context, w words, keys []key) ([]store.Record,
 
 // add writes records.
 func (t *txn) add(w words, records []store.Record, tag float64) error {
-	err := jsbridge.Do(func() {
+	return t.do(func() {
 		for _, r := range records {
 			k := key{Record: r, size: len(r.Data), tag: tag}
 			array := t.api.uint8s.New(len(r.Data))
@@ -155,10 +155,6 @@ func (t *txn) add(w words, records []store.Record, tag float64) error {
 			t.send(t.api.add, array, w.key(k))
 		}
 	})
-	if err != nil {
-		return classify(err)
-	}
-	return nil
 }
 
 // names returns the logs that have records.
@@ -172,7 +168,11 @@ func (t *txn) names(ctx context.Context) ([]string, error) {
 		if found.Type() != js.TypeObject {
 			return names, nil
 		}
-		name := found.Index(0).String()
+		first := found.Index(0)
+		if first.Type() != js.TypeString { // marks follow
+			return names, nil
+		}
+		name := first.String()
 		names = append(names, name)
 		above = t.api.words(name).highest
 	}

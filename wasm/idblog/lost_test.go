@@ -319,7 +319,7 @@ func TestLaterVersion(t *testing.T) {
 	db := open(t, name, nil)
 	log := openLog(t, db, "a")
 	add(t, log, "x")
-	request := js.Global().Get("indexedDB").Call("open", "shoal/"+name, 2)
+	request := js.Global().Get("indexedDB").Call("open", "shoal/"+name, 3)
 	opened := make(chan struct{}, 1)
 	f := jsbridge.NewFunc(func(js.Value, []js.Value) any { opened <- struct{}{}; return nil })
 	defer f.Release()

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"syscall/js"
-	"time"
 
 	"github.com/shoaldb/shoal/wasm/jsbridge"
 )
@@ -31,8 +30,8 @@ type txn struct {
 	api      *api
 	js       js.Value // IDBTransaction
 	store    js.Value // IDBObjectStore
-	stall    *time.Timer
-	limit    time.Duration
+	watch    *watchdog
+	stall    chan struct{} // holds a token once the browser has left the transaction without an event for too long
 	events   *jsbridge.Func
 	results  chan js.Value // takes the result of the one request that is awaited
 	finished chan error    // takes the one outcome of the transaction
@@ -42,12 +41,12 @@ type txn struct {
 var errStalled = errors.New("the browser does not answer")
 
 // transact runs fn in a transaction, which is complete when transact returns nil. Where fn fails or ctx ends, it is aborted.
-func (c *conn) transact(ctx context.Context, m mode, limit time.Duration, fn func(context.Context, *txn) error) error {
-	t, err := c.begin(m, limit)
+func (c *conn) transact(ctx context.Context, m mode, watch *watchdog, fn func(context.Context, *txn) error) error {
+	t, err := c.begin(m, watch)
 	if err != nil {
 		return err
 	}
-	defer t.stall.Stop()
+	defer watch.over(t)
 	done := false
 	defer func() {
 		if !done { // fn had a panic
@@ -66,8 +65,8 @@ func (c *conn) transact(ctx context.Context, m mode, limit time.Duration, fn fun
 	return t.complete(ctx)
 }
 
-func (c *conn) begin(m mode, limit time.Duration) (*txn, error) {
-	t := &txn{api: c.api, limit: limit, results: make(chan js.Value, 1), finished: make(chan error, 1)}
+func (c *conn) begin(m mode, watch *watchdog) (*txn, error) {
+	t := &txn{api: c.api, watch: watch, stall: make(chan struct{}, 1), results: make(chan js.Value, 1), finished: make(chan error, 1)}
 	err := jsbridge.Do(func() {
 		t.js = t.api.transaction.Invoke(c.db, m.store, m.access, m.options)
 		t.store = t.api.objectStore.Invoke(t.js, m.store)
@@ -78,7 +77,6 @@ func (c *conn) begin(m mode, limit time.Duration) (*txn, error) {
 	t.events = jsbridge.NewFunc(t.event)
 	t.api.setProperty.Invoke(t.js, t.api.onComplete, t.events.Value)
 	t.api.setProperty.Invoke(t.js, t.api.onAbort, t.events.Value)
-	t.stall = time.NewTimer(limit)
 	return t, nil
 }
 
@@ -127,7 +125,7 @@ func (t *txn) request(ctx context.Context, method js.Value, args ...any) (js.Val
 	if err != nil {
 		return js.Undefined(), classify(err)
 	}
-	t.stall.Reset(t.limit)
+	t.watch.await(t)
 	select {
 	case result := <-t.results:
 		if ctx.Err() != nil {
@@ -139,7 +137,7 @@ func (t *txn) request(ctx context.Context, method js.Value, args ...any) (js.Val
 		return js.Undefined(), orAborted(err)
 	case <-ctx.Done():
 		return js.Undefined(), context.Cause(ctx)
-	case <-t.stall.C:
+	case <-t.stall:
 		return js.Undefined(), t.stalled()
 	}
 }
@@ -153,7 +151,7 @@ func orAborted(err error) error {
 }
 
 func (t *txn) stalled() error {
-	return &failure{err: fmt.Errorf("%w for %v", errStalled, t.limit), again: true}
+	return &failure{err: fmt.Errorf("%w for %v", errStalled, t.watch.limit), again: true}
 }
 
 // abort ends the transaction, unless it has ended or cannot be stopped any more, which it tells.
@@ -164,11 +162,11 @@ func (t *txn) abort() bool {
 // rollback aborts the transaction, waits until it has ended, and returns why it did.
 func (t *txn) rollback() error {
 	t.abort()
-	t.stall.Reset(t.limit)
+	t.watch.await(t)
 	select {
 	case err := <-t.finished:
 		return err
-	case <-t.stall.C: // the connection is given up; events that come after all find room in their channels
+	case <-t.stall: // the connection is given up; events that come after all find room in their channels
 		return t.stalled()
 	}
 }
@@ -178,11 +176,11 @@ func (t *txn) complete(ctx context.Context) error {
 	if t.api.commit.Truthy() {
 		_ = jsbridge.Do(func() { t.api.commit.Invoke(t.js) }) // throws where it has ended already, which finished tells
 	}
-	t.stall.Reset(t.limit)
+	t.watch.await(t)
 	select {
 	case err := <-t.finished:
 		return err
-	case <-t.stall.C:
+	case <-t.stall:
 		return t.stalled()
 	case <-ctx.Done():
 	}
@@ -193,7 +191,7 @@ func (t *txn) complete(ctx context.Context) error {
 	select {
 	case err := <-t.finished:
 		return err
-	case <-t.stall.C:
+	case <-t.stall:
 		return t.stalled()
 	}
 }
