@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 	"unsafe"
@@ -52,18 +53,25 @@ func (s socket) Close() error {
 	return syscall.Close(int(s))
 }
 
-// connectTo begins to connect; on loopback that is at once.
-func connectTo(addr netip.AddrPort) (socket, error) {
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
+// newSockets makes n sockets.
+func newSockets(n int) (sockets []socket, err error) {
+	for range n {
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return sockets, err
+		}
+		sockets = append(sockets, socket(fd))
 	}
-	err = syscall.Connect(fd, &syscall.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()})
-	if err != nil && err != syscall.EINPROGRESS {
-		syscall.Close(fd)
-		return 0, err
+	return sockets, nil
+}
+
+// connect begins to connect; on loopback that is at once.
+func (s socket) connect(addr netip.AddrPort) error {
+	err := syscall.Connect(int(s), &syscall.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()})
+	if err == syscall.EINPROGRESS {
+		return nil
 	}
-	return socket(fd), nil
+	return err
 }
 
 // loop waits for all sockets on one thread. It takes the generator half of what goroutines take, which would be what is measured.
@@ -135,6 +143,9 @@ func (p *peer) readAll() error {
 			return nil
 		} else if err != nil {
 			return err
+		}
+		if len(p.buf) < cap(p.buf) {
+			return nil // of what comes now the loop will tell
 		}
 	}
 }
@@ -233,8 +244,8 @@ func (c *client) count(b []byte) (frames int) {
 	return frames
 }
 
-// evenly calls send for number 0, 1 and so on, rate times a second for d, and meanwhile reads what comes: receive gets each
-// message. It returns when n messages have come that were sent, or 10 s after the last was sent. It never sleeps, for it would wake too late.
+// evenly calls send for number 0, 1 and so on, rate times a second, as often as that is in d, and meanwhile reads what comes: receive gets
+// each message. It returns when as many have come as were sent, or too late. It never sleeps, for it would wake too late.
 func evenly(peers []*peer, rate int, d time.Duration, send func(n int, s socket) error, receive func(m []byte)) error {
 	l, err := newLoop()
 	if err != nil {
@@ -244,11 +255,18 @@ func evenly(peers []*peer, rate int, d time.Duration, send func(n int, s socket)
 	if err := l.takeOver(peers); err != nil {
 		return err
 	}
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection would be measured
 	sent, arrived, total := 0, 0, int(d.Seconds()*float64(rate))
-	for start := time.Now(); arrived < total && time.Since(start) < d+10*time.Second; {
-		for ; sent < total && time.Since(start) >= time.Duration(sent)*time.Second/time.Duration(rate); sent++ {
+	start, each := time.Now(), time.Second/time.Duration(rate)
+	for due := start; arrived < total && time.Since(start) < 2*d+10*time.Second; {
+		if now := time.Now(); sent < total && !now.Before(due) {
 			if err := send(sent, peers[sent%len(peers)].conn.(socket)); err != nil {
 				return err
+			}
+			sent++
+			if due = due.Add(each); now.Sub(due) > time.Millisecond {
+				due = now // it stood still, and what it did not send then must not come all at once
 			}
 		}
 		err := l.wait(0, func(i int) error {
@@ -270,54 +288,58 @@ func evenly(peers []*peer, rate int, d time.Duration, send func(n int, s socket)
 	return nil
 }
 
-// dialAll opens n connections, some at a time, each until its init has come.
-func dialAll(addr string, n, atOnce int) (peers []*peer, err error) {
+// dialAll opens n connections, some at a time, each until its init has come. It returns how long that took; what can be made
+// before is made before.
+func dialAll(addr string, n, atOnce int) (peers []*peer, took time.Duration, err error) {
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	l, err := newLoop()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer l.close()
-	begin := func() error {
-		s, err := connectTo(to)
-		if err != nil {
-			return err
-		}
+	sockets, err := newSockets(n)
+	for _, s := range sockets {
 		peers = append(peers, newPeer(s))
-		if err := s.send([]byte(handshake)); err != nil {
-			return err
-		}
-		return l.add(s, len(peers)-1)
+	}
+	if err != nil {
+		return peers, 0, err
+	}
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection would be measured
+	start, begun, done := time.Now(), 0, 0
+	begin := func() error {
+		s, i := sockets[begun], begun
+		begun++
+		return errors.Join(s.connect(to), s.send([]byte(handshake)), l.add(s, i))
 	}
 	for range min(n, atOnce) {
 		if err := begin(); err != nil {
-			return peers, err
+			return peers, 0, err
 		}
 	}
-	done := 0
-	for end := time.Now().Add(patience); done < n; {
-		if time.Now().After(end) {
-			return peers, fmt.Errorf("%d connections of %d after %v", done, n, patience)
+	greet := func(i int) error {
+		if err := peers[i].readAll(); err != nil {
+			return err
 		}
-		err := l.wait(1000, func(i int) error {
-			if err := peers[i].readAll(); err != nil {
-				return err
-			}
-			greeted, err := peers[i].greeted()
-			if err != nil || !greeted {
-				return err
-			}
-			if done++; len(peers) < n {
-				return begin()
-			}
-			return nil
-		})
-		if err != nil {
-			return peers, err
+		greeted, err := peers[i].greeted()
+		if err != nil || !greeted {
+			return err
+		}
+		if done++; begun < n {
+			return begin()
+		}
+		return nil
+	}
+	for done < n && time.Since(start) < patience {
+		if err := l.wait(1000, greet); err != nil {
+			return peers, 0, err
 		}
 	}
-	return peers, nil
+	if done < n {
+		err = fmt.Errorf("%d connections of %d after %v", done, n, patience)
+	}
+	return peers, time.Since(start), err
 }

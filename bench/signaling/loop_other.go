@@ -23,4 +23,4 @@ func evenly([]*peer, int, time.Duration, func(int, socket) error, func([]byte)) 
 	return errors.ErrUnsupported
 }
 
-func dialAll(string, int, int) ([]*peer, error) { return nil, errors.ErrUnsupported }
+func dialAll(string, int, int) ([]*peer, time.Duration, error) { return nil, 0, errors.ErrUnsupported }
