@@ -47,6 +47,21 @@ func TestLongTasks(t *testing.T) {
 		return performance.now() - start;
 	})()`)
 	tell("one bulkInsert of 10,000", writer, ms)
+	arrive := func(n int) float64 {
+		reader.Do(`await longTasks()`)
+		return chrome.Eval[float64](reader, fmt.Sprintf(`(async () => {
+			const start = performance.now();
+			if (!window.pool) await replicate();
+			for await (const n of todos.count().$) if (n >= %d) break;
+			return performance.now() - start;
+		})()`, n))
+	}
+	writer.Do(`await replicate()`)
+	ms = arrive(10000)
+	tell("10,000 come in a first sync, here", reader, ms)
+	tell("and there", writer, 0)
+
+	reader.Do(`await longTasks()`)
 	ms = chrome.Eval[float64](writer, `(async () => {
 		const docs = documents(10000, 10000);
 		await longTasks();
@@ -61,19 +76,8 @@ func TestLongTasks(t *testing.T) {
 	})()`)
 	tell("10,000 inserts, 500 in each turn of the page", writer, ms)
 
-	arrive := func(n int) float64 {
-		reader.Do(`await longTasks()`)
-		return chrome.Eval[float64](reader, fmt.Sprintf(`(async () => {
-			const start = performance.now();
-			if (!window.pool) await replicate();
-			for await (const n of todos.count().$) if (n >= %d) break;
-			return performance.now() - start;
-		})()`, n))
-	}
-	writer.Do(`await replicate()`)
-	ms = arrive(20000)
-	tell("20,000 come in a first sync, here", reader, ms)
-	tell("and there", writer, 0)
+	reader.Wait(`(async () => (await todos.count().exec()) === 20000)()`)
+	tell("and where they come live", reader, 0)
 	reader.Do(`window.shown = 0; todos.find().$.subscribe((docs) => (shown = docs.length)); await longTasks()`)
 	writer.Do(`window.work = todos.bulkInsert(documents(10000, 20000))`)
 	ms = arrive(30000)
