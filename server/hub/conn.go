@@ -15,8 +15,8 @@ import (
 // conn is one WebSocket. It is made for the many that are idle: such a one is a small struct and nothing else, where its socket is one that the
 // hub's poller can wait for. What comes is read and handled by one of the hub's few workers, which have the buffers.
 //
-// At any time a conn belongs to one goroutine, a worker or whoever it is parked with, or, idle, to nobody: the poller
-// then gives it to a worker. The goroutine owns the fields that are not marked otherwise. Anybody may queue messages for it.
+// At any time a conn belongs to one goroutine, a worker or whoever it is parked with, or, idle, to nobody: a worker
+// takes it from the poller when there is input. The goroutine owns the fields that are not marked otherwise. Anybody may queue messages for it.
 type conn struct {
 	hub   *Hub
 	nc    net.Conn   // of TLS for one; nil with sock

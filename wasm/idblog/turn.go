@@ -79,11 +79,3 @@ func (t *txn) endTurns(w words, own *turn, last []key) {
 func (t *txn) unmark(w words, first, last float64) {
 	t.send(t.api.remove, t.api.bound.Invoke(w.mark(first), w.mark(last)))
 }
-
-// do runs fn, which sends requests.
-func (t *txn) do(fn func()) error {
-	if err := jsbridge.Do(fn); err != nil {
-		return classify(err)
-	}
-	return nil
-}

@@ -27,6 +27,13 @@ func newWriter(t *testing.T, db *idblog.Database) *writer {
 	return &writer{t: t, log: openLog(t, db, "a"), next: 1}
 }
 
+// twoTabs are writers of one log, each with a connection of its own.
+func twoTabs(t *testing.T) (a, b *writer) {
+	noLeak(t)
+	name := fresh(t)
+	return newWriter(t, open(t, name, nil)), newWriter(t, open(t, name, nil))
+}
+
 func (w *writer) commit(data ...string) {
 	w.t.Helper()
 	added, err := w.log.Commit(w.t.Context(), w.next, func(tail []store.Record) (appends []store.Append, err error) {
@@ -70,9 +77,7 @@ func marks(t *testing.T, db *idblog.Database) int {
 
 // TestTurnTaken has a tab go on as if its own commit were still the last one.
 func TestTurnTaken(t *testing.T) {
-	noLeak(t)
-	name := fresh(t)
-	a, b := newWriter(t, open(t, name, nil)), newWriter(t, open(t, name, nil))
+	a, b := twoTabs(t)
 	a.commit("a1")
 	a.commit("a2")
 	b.commit("b1", "b2")
@@ -94,9 +99,7 @@ func TestTurnTaken(t *testing.T) {
 func TestTurnStale(t *testing.T) {
 	for _, commits := range []int{1, 2, 63, 64, 65, 200} {
 		t.Run(fmt.Sprint(commits), func(t *testing.T) {
-			noLeak(t)
-			name := fresh(t)
-			a, b := newWriter(t, open(t, name, nil)), newWriter(t, open(t, name, nil))
+			a, b := twoTabs(t)
 			a.commit("a1")
 			a.commit("a2")
 			for i := range commits {
@@ -213,9 +216,7 @@ func TestTurnUncertain(t *testing.T) {
 
 // TestTurnRefused has a build refuse, and one that has nothing to write, which must have seen what others wrote.
 func TestTurnRefused(t *testing.T) {
-	noLeak(t)
-	name := fresh(t)
-	a, b := newWriter(t, open(t, name, nil)), newWriter(t, open(t, name, nil))
+	a, b := twoTabs(t)
 	a.commit("a1")
 	b.commit("b1")
 	refused := errors.New("refused")

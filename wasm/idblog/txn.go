@@ -116,6 +116,14 @@ func (t *txn) send(method js.Value, args ...any) js.Value {
 	return method.Invoke(append([]any{t.store}, args...)...)
 }
 
+// do runs fn, which sends requests.
+func (t *txn) do(fn func()) error {
+	if err := jsbridge.Do(fn); err != nil {
+		return classify(err)
+	}
+	return nil
+}
+
 // request makes a request and waits for its result. What it throws, and what it fails with, ends the transaction.
 func (t *txn) request(ctx context.Context, method js.Value, args ...any) (js.Value, error) {
 	err := jsbridge.Do(func() {
