@@ -27,9 +27,9 @@ func TestRefusals(t *testing.T) {
 				r := newReplica(t, masterToken, nil)
 				defer r.close()
 				r.put(`{"id":"secret"}`)
-				s := play(r, test.change)
-				s.say(`{"method":"masterChangesSince","params":[null,20],"id":"1"}`)
-				s.say(`{"method":"token","params":[],"id":"2"}`)
+				s := play(r, test.change,
+					`{"method":"masterChangesSince","params":[null,20],"id":"1"}`,
+					`{"method":"token","params":[],"id":"2"}`)
 				if test.change == nil {
 					s.reply(s.request(methodToken), test.token)
 				}

@@ -21,11 +21,17 @@ type script struct {
 	join joiner
 }
 
-// play begins a session of r with a script.
-func play(r *replica, change func(*Config)) *script {
+// play begins a session of r with a script. What comes first was said before the session began: it is there even when the
+// session hangs up at once.
+func play(r *replica, change func(*Config), first ...string) *script {
+	r.t.Helper()
 	a, b := pipe()
+	s := &script{t: r.t, conn: b}
+	for _, text := range first {
+		s.say("%s", text)
+	}
 	r.session(a, change)
-	return &script{t: r.t, conn: b}
+	return s
 }
 
 func (s *script) say(format string, args ...any) {
