@@ -71,7 +71,7 @@ bin/shoal-peer: $(PEER_FILES) | go
 
 $(PACKED): index.html web/dist/shoal.js web/dist/shoal.wasm web/dist/demo.js | go
 	$(GO) run ./server/assets/pack $(if $(FAST),-fast) -out server/assets/dist index.html \
-		web/dist/shoal.js web/dist/shoal.js.map web/dist/shoal.d.ts web/dist/validate.js web/dist/shoal.wasm web/dist/demo.js web/dist/demo.css
+		web/dist/shoal.js web/dist/shoal.js.map web/dist/shoal.d.ts web/dist/worker.js web/dist/worker.js.map web/dist/validate.js web/dist/shoal.wasm web/dist/demo.js web/dist/demo.css
 	@touch $@
 
 ## wasm        web/dist/shoal.wasm
@@ -105,7 +105,7 @@ pack: web wasm
 
 ## size        what a page loads; fails when shoal.wasm is over its limit
 size: $(PACKED)
-	@cd server/assets/dist && for f in shoal.wasm shoal.js validate.js demo.js demo.css index.html; do \
+	@cd server/assets/dist && for f in shoal.wasm shoal.js worker.js validate.js demo.js demo.css index.html; do \
 		printf '%-11s %9d bytes' $$f $$(wc -c < $$f); \
 		for e in gz br; do [ ! -f $$f.$$e ] || printf ', %s %8d' $$e $$(wc -c < $$f.$$e); done; echo; done
 	@n=$$(wc -c < server/assets/dist/shoal.wasm.br); [ $$n -le $(WASM_LIMIT) ] || \

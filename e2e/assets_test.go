@@ -40,6 +40,7 @@ func TestAssets(t *testing.T) {
 		"/index.html":   "text/html; charset=utf-8",
 		"/shoal.js":     "text/javascript; charset=utf-8",
 		"/shoal.js.map": "application/json",
+		"/worker.js":    "text/javascript; charset=utf-8",
 		"/shoal.d.ts":   "application/typescript; charset=utf-8",
 		"/shoal.wasm":   "application/wasm",
 		"/validate.js":  "text/javascript; charset=utf-8",
@@ -75,6 +76,8 @@ func TestOtherOrigin(t *testing.T) {
 	run := func() *chrome.Tab {
 		tab := chrome.NewProfile(t).Open(t, nil).Tab(site.URL(blank))
 		tab.Do(`
+			window.warnings = [];
+			console.warn = (...words) => warnings.push(words.join(' '));
 			const shoal = await import('` + library.URL("/shoal.js") + `');
 			const db = await shoal.createDatabase({ name: 'app', storage: 'indexeddb' });
 			const schema = { version: 0, primaryKey: 'id', type: 'object', properties: { id: { type: 'string' } } };
@@ -89,4 +92,7 @@ func TestOtherOrigin(t *testing.T) {
 	a, b := run(), run()
 	a.Do(`await todos.insert({ id: '1' })`)
 	b.Do(`for await (const n of todos.count().$) if (n === 1) break`)
+	if got := chrome.Eval[[]string](a, `warnings`); len(got) > 0 {
+		t.Errorf("it warns of %q", got) // that it has no Worker, for instance
+	}
 }

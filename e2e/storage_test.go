@@ -25,20 +25,28 @@ const records = `
 // TestGroupCommit looks at the transactions of many writes that do not wait for one another.
 func TestGroupCommit(t *testing.T) {
 	tab := chrome.NewProfile(t).Open(t, nil).Tab(shoalserver.Start(t).URL(blank))
-	tab.Do(`
-		window.commits = 0;
+	tab.Do(withinWorker(`
+		let commits = 0;
 		const { transaction } = IDBDatabase.prototype;
 		IDBDatabase.prototype.transaction = function (...args) {
 			commits += args[1] === 'readwrite';
 			return transaction.apply(this, args);
 		};
+		const channel = new BroadcastChannel('commits');
+		channel.onmessage = () => channel.postMessage(commits);
+	`) + `
+		const channel = new BroadcastChannel('commits');
+		window.commits = () => new Promise((resolve) => {
+			channel.onmessage = ({ data }) => resolve(data);
+			channel.postMessage('how many?');
+		});
 		window.asked = 0;
 		navigator.storage.persist = async () => { asked++; return true; };
 	` + setup)
 	got := chrome.Eval[int](tab, `(async () => {
-		commits = 0;
+		const before = await commits();
 		await Promise.all(Array.from({ length: 1000 }, (_, i) => todos.insert({ id: 'd' + i })));
-		return commits;
+		return await commits() - before;
 	})()`)
 	if got == 0 || got > 20 {
 		t.Errorf("1,000 writes of one turn of the page took %d transactions", got)

@@ -1,4 +1,4 @@
-// Builds the npm package: dist/shoal.js and dist/validate.js, one ES module each, and their types. `--demo` builds the demo's script instead.
+// Builds the npm package: dist/shoal.js with its dist/worker.js, and dist/validate.js, an ES module each, and their types. `--demo` builds the demo's script instead.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ if (process.argv.includes('--demo')) {
 	mkdirSync(join(root, 'dist'), { recursive: true });
 	await esbuild.build({
 		...options,
-		entryPoints: { shoal: 'src/index.ts' },
+		entryPoints: { shoal: 'src/index.ts', worker: 'src/worker.ts' },
 		outdir: 'dist',
 		sourcemap: 'linked',
 		sourcesContent: true,

@@ -9,7 +9,7 @@ import { Records } from './records.js';
 import { finalFields, keyOf, type CollectionSchema, type DocumentOf } from './schema.js';
 import { Leadership } from './tabs.js';
 import type { Validator } from './validator.js';
-import { loadCore, type Core, type WasmSource } from './wasm.js';
+import { loadCore, type Core, type WasmSource } from './core.js';
 
 /** What {@link createDatabase} takes. */
 export interface DatabaseOptions {

@@ -1,6 +1,6 @@
 import type { Document } from './document.js';
 import type { Records } from './records.js';
-import type { Core } from './wasm.js';
+import type { Core } from './core.js';
 
 /** @internal What a commit changed. */
 export interface Batch<T> {

@@ -15,4 +15,4 @@ export type {
 } from './query.js';
 export type { CollectionSchema, CompositePrimaryKey, DeepReadonly, DocumentOf, JsonSchema, TypedSchema } from './schema.js';
 export type { ValidationProblem, Validator } from './validator.js';
-export type { WasmSource } from './wasm.js';
+export type { WasmSource } from './core.js';

@@ -1,6 +1,6 @@
 import { ShoalError } from './errors.js';
 import type { ConnectionHandler, Subscribable } from './handlers.js';
-import type { Core } from './wasm.js';
+import type { Core } from './core.js';
 
 /** @internal Has the core use the connections of a handler of the application, and returns the number of that network. */
 export async function serveNetwork<Peer>(core: Core, handler: ConnectionHandler<Peer>, report: (error: ShoalError) => void): Promise<number> {

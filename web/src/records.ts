@@ -8,7 +8,7 @@ import { following, live, type Begin } from './live.js';
 import { Source, type Observable } from './observable.js';
 import type { QueryExplanation } from './query.js';
 import type { CollectionSchema } from './schema.js';
-import type { Core } from './wasm.js';
+import type { Core } from './core.js';
 import { WriteQueue, type Version, type WriteKind, type WriteTarget } from './writes.js';
 
 type Content = Record<string, unknown>;

@@ -1,6 +1,6 @@
 import { ShoalError, toShoalError, type ErrorCode } from './errors.js';
 import { nextTask } from './task.js';
-import type { Core } from './wasm.js';
+import type { Core } from './core.js';
 
 /** @internal Names a version of a document within this page: the core's number for the replica that wrote it, and that one's count. */
 export interface Version {

@@ -1,5 +1,6 @@
-import loadGo from 'go:wasm_exec';
 import { ShoalError, toShoalError } from './errors.js';
+import { startProgram, type Argument, type Begin, type Call } from './program.js';
+import { startThread } from './thread.js';
 
 /** Where shoal.wasm comes from: an address, a response, its bytes, or the module that was compiled from it. */
 export type WasmSource = string | URL | Response | Promise<Response> | BufferSource | WebAssembly.Module;
@@ -11,15 +12,6 @@ type Method =
 	| 'replicate' | 'cancel' | 'awaitFirstPeer' | 'awaitInSync' | 'awaitReplicated' | 'stats' | 'wake'
 	| 'addNetwork' | 'networkEvent';
 
-type Argument = number | string | Uint8Array;
-
-type GoCore = { readonly [name in Method]: (...args: Argument[]) => Promise<unknown> };
-
-type Constructor = (
-	onEvent: (kind: string, of: number, text: string) => void,
-	onRequest: (kind: string, of: number, text: string, bytes?: Uint8Array) => Promise<string | undefined>,
-) => GoCore;
-
 /** @internal What takes the events and answers the requests of one thing with a number: see wasm/core_js.go. */
 export interface Receiver {
 	event?(kind: string, text: string): void;
@@ -28,7 +20,7 @@ export interface Receiver {
 
 /** @internal The program in WebAssembly. There is one in a page. */
 export class Core {
-	readonly #go: GoCore;
+	#call: Call = () => Promise.reject(new ShoalError('fatal', 'the program did not start'));
 	readonly #pending = new Set<(error: Error) => void>();
 	readonly #receivers = new Map<number, Receiver>();
 	#fatal: ShoalError | undefined;
@@ -36,8 +28,9 @@ export class Core {
 	#wakes = false;
 	#events: { kind: string; of: number; text: string }[] = [];
 
-	constructor(construct: Constructor) {
-		this.#go = construct((kind, of, text) => this.#event(kind, of, text), (kind, of, text, bytes) => this.#request(kind, of, text, bytes));
+	/** Has the program, which has started, serve this page. */
+	begin(begin: Begin): void {
+		this.#call = begin((kind, of, text) => this.#event(kind, of, text), (kind, of, text, bytes) => this.#request(kind, of, text, bytes));
 	}
 
 	/** Calls a method. Whatever happens to the program, the promise is settled. */
@@ -50,7 +43,7 @@ export class Core {
 			this.#pending.add(reject);
 			const settle = () => this.#pending.delete(reject);
 			try {
-				this.#go[method](...args).then(
+				this.#call(method, args).then(
 					(value) => settle() && resolve(value as T),
 					(error: unknown) => settle() && reject(toShoalError(error)),
 				);
@@ -135,130 +128,46 @@ let running: Promise<Core> | undefined;
 
 /** @internal Returns the core, which is loaded and started the first time. A failure is not kept: the next call tries again. */
 export function loadCore(source?: WasmSource): Promise<Core> {
-	running ??= start(source).catch((error: unknown) => {
+	running ??= start(source ?? new URL('./shoal.wasm', import.meta.url)).catch((error: unknown) => {
 		running = undefined;
 		throw error;
 	});
 	return running;
 }
 
-async function start(source: WasmSource | undefined): Promise<Core> {
-	const output = new Output();
-	const standIns = { fs: output.fs, process: noProcess, path: { resolve: (...parts: string[]) => parts.join('/') } };
-	const go = lend({ ...standIns, Go: undefined }, () => new (loadGo(output.fs))());
-	go.exit = () => {}; // run ends, too
-	let instance: WebAssembly.Instance;
+/** Starts the program in a Worker, or, where there can be none, in this thread. */
+async function start(source: WasmSource): Promise<Core> {
+	const core = new Core();
+	const fatal = (message: string) => core.fail(message);
+	const thread = startThread(fatal);
 	try {
-		instance = await instantiate(source ?? new URL('./shoal.wasm', import.meta.url), go.importObject);
+		const module = await compile(source);
+		const program = await thread;
+		core.begin(await (program ? program.start(module) : startProgram(module, fatal)));
 	} catch (cause) {
+		void thread.then((program) => program?.end());
+		if (cause instanceof ShoalError) {
+			throw cause;
+		}
 		const why = cause instanceof Error ? cause.message : String(cause);
 		throw new ShoalError('load', `shoal.wasm could not be loaded: ${why}`, { cause });
 	}
-	let ended: Promise<void> | undefined;
-	// The program reads these globals, and sets its own, before run returns its promise.
-	const construct = lend({ ...standIns, ShoalCore: undefined }, () => {
-		ended = go.run(instance);
-		return (globalThis as { ShoalCore?: Constructor }).ShoalCore;
-	});
-	if (!construct) {
-		throw new ShoalError('load', `shoal.wasm did not start: ${output.last()}`);
-	}
-	const core = new Core(construct);
-	// Every callback goes through here. What throws in it has left the program in the middle of something: no memory, most likely.
-	const resume = go._resume;
-	go._resume = () => {
-		try {
-			resume.call(go);
-		} catch (error) {
-			core.fail(String(error));
-			throw error;
-		}
-	};
-	void ended?.then(() => core.fail(output.last() || 'the program ended'));
 	return core;
 }
 
-async function instantiate(source: WasmSource, imports: WebAssembly.Imports): Promise<WebAssembly.Instance> {
+async function compile(source: WasmSource): Promise<WebAssembly.Module> {
 	if (source instanceof WebAssembly.Module) {
-		return WebAssembly.instantiate(source, imports);
+		return source;
 	}
 	if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
-		return (await WebAssembly.instantiate(source, imports)).instance;
+		return WebAssembly.compile(source);
 	}
 	const response = await (source instanceof Response || source instanceof Promise ? source : fetch(source));
 	if (!response.ok) {
 		throw new Error(`${response.url} answered ${response.status}`);
 	}
 	if (response.headers.get('content-type')?.startsWith('application/wasm')) {
-		return (await WebAssembly.instantiateStreaming(response, imports)).instance;
+		return WebAssembly.compileStreaming(response);
 	}
-	return (await WebAssembly.instantiate(await response.arrayBuffer(), imports)).instance;
-}
-
-/** Runs a function with some globals set, and puts back what was there: a page must not see the stand-ins that Go needs. */
-function lend<T>(globals: Record<string, unknown>, run: () => T): T {
-	const before = Object.keys(globals).map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)] as const);
-	for (const name in globals) {
-		Object.defineProperty(globalThis, name, { value: globals[name], configurable: true, writable: true });
-	}
-	try {
-		return run();
-	} finally {
-		for (const [name, descriptor] of before) {
-			descriptor ? Object.defineProperty(globalThis, name, descriptor) : Reflect.deleteProperty(globalThis, name);
-		}
-	}
-}
-
-const unavailable = () => {
-	throw Object.assign(new Error('not implemented'), { code: 'ENOSYS' });
-};
-
-/** What Go's syscall package looks for in Node's process. */
-const noProcess = {
-	pid: -1, ppid: -1,
-	getuid: () => -1, getgid: () => -1, geteuid: () => -1, getegid: () => -1,
-	getgroups: unavailable, umask: unavailable, cwd: unavailable, chdir: unavailable,
-};
-
-/** What the program prints, which is little but why it crashed. */
-class Output {
-	readonly #decoder = new TextDecoder();
-	#lines: string[] = [];
-	#rest = '';
-
-	/** What Go's syscall package looks for in Node's fs: there are no files. */
-	readonly fs: Record<string, unknown> = {
-		constants: { O_WRONLY: -1, O_RDWR: -1, O_CREAT: -1, O_TRUNC: -1, O_APPEND: -1, O_EXCL: -1, O_DIRECTORY: -1 },
-		writeSync: (_fd: number, bytes: Uint8Array) => this.#write(bytes),
-		write: (_fd: number, bytes: Uint8Array, _offset: number, _length: number, _position: null, done: (error: Error | null, n?: number) => void) =>
-			done(null, this.#write(bytes)),
-		fsync: (_fd: number, done: (error: null) => void) => done(null),
-	};
-
-	constructor() {
-		const none = (...args: unknown[]) => {
-			const error = Object.assign(new Error('not implemented'), { code: 'ENOSYS' });
-			(args.at(-1) as (error: Error) => void)(error);
-		};
-		for (const name of ['chmod', 'chown', 'close', 'fchmod', 'fchown', 'fstat', 'ftruncate', 'lchown', 'link', 'lstat', 'mkdir', 'open',
-			'read', 'readdir', 'readlink', 'rename', 'rmdir', 'stat', 'symlink', 'truncate', 'unlink', 'utimes']) {
-			this.fs[name] = none;
-		}
-	}
-
-	#write(bytes: Uint8Array): number {
-		const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split('\n');
-		this.#rest = lines.pop() ?? '';
-		if (lines.length > 0) {
-			console.error(lines.join('\n'));
-			this.#lines = [...this.#lines, ...lines].slice(0, 8);
-		}
-		return bytes.length;
-	}
-
-	/** Why the program ended. */
-	last(): string {
-		return this.#lines.join('\n');
-	}
+	return WebAssembly.compile(await response.arrayBuffer());
 }

@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/shoaldb/shoal/e2e/chrome"
+	"github.com/shoaldb/shoal/e2e/shoalserver"
+)
+
+// withinWorker returns statements of a page that have the library's Worker, once it is made, run others besides its script.
+func withinWorker(statements string) string {
+	text, err := json.Marshal(";" + statements)
+	if err != nil {
+		panic(err) // a string always can be
+	}
+	return `
+		window.Worker = class extends Worker {
+			constructor(url, options) {
+				const script = 'import ' + JSON.stringify(url.href) + ` + string(text) + `;
+				super(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })), options);
+			}
+		};`
+}
+
+// TestNoWorker replicates between pages that can have no Worker: one is refused, the other's script does not come.
+func TestNoWorker(t *testing.T) {
+	s := shoalserver.Start(t)
+	without := func(statement string) *chrome.Tab {
+		tab := chrome.NewProfile(t).Open(t, nil).Tab(s.URL(blank))
+		tab.AllowErrors() // of the script that does not come
+		tab.Do(`
+			window.warnings = [];
+			console.warn = (...words) => warnings.push(words.join(' '));
+		` + statement + setup)
+		if got := chrome.Eval[[]string](tab, `warnings`); len(got) != 1 {
+			t.Errorf("it warns of %q", got)
+		}
+		return tab
+	}
+	a := without(`window.Worker = class { constructor() { throw new Error('no Workers here'); } };`)
+	b := without(`window.Worker = class extends Worker { constructor(_, options) { super('/nothing.js', options); } };`)
+	a.Do(`await todos.insert({ id: '1', title: 'Milk' }); await replicate()`)
+	b.Do(`await replicate(); for await (const n of todos.count().$) if (n === 1) break`)
+}
+
+// TestWorkerCrash breaks the program in its Worker: all that waits and all that follows is rejected.
+func TestWorkerCrash(t *testing.T) {
+	tab := chrome.NewProfile(t).Open(t, nil).Tab(shoalserver.Start(t).URL(blank))
+	tab.AllowErrors() // they are the point
+	tab.Do(withinWorker(`
+		new BroadcastChannel('break').onmessage = () => {
+			crypto.getRandomValues = () => { throw new Error('out of luck'); };
+			new BroadcastChannel('broken').postMessage('');
+		};
+	`) + setup)
+	got := chrome.Eval[[]string](tab, `(async () => {
+		await replicate();
+		const outcome = (promise) => promise.then(() => 'no error', ({ code, message }) => code + (/out of luck/.test(message) ? ' for its reason' : ''));
+		const waiting = outcome(pool.awaitFirstPeer());
+		const broken = new Promise((resolve) => (new BroadcastChannel('broken').onmessage = resolve));
+		new BroadcastChannel('break').postMessage('');
+		await broken;
+		const adding = outcome(db.addCollections({ more: { schema } })); // it needs random bytes
+		return [await adding, await waiting, await outcome(todos.insert({ id: 'a' })), await outcome(todos.find().exec())];
+	})()`)
+	for i, outcome := range got {
+		if outcome != "fatal for its reason" {
+			t.Errorf("outcome %d: %s", i, outcome)
+		}
+	}
+}
+
+// TestThrown has a function of the application throw: the very same comes back as the cause of what failed for it.
+func TestThrown(t *testing.T) {
+	tab := user(t, shoalserver.Start(t))
+	tab.Do(`await todos.insert({ id: '1', title: 'Milk' }); await db.close()`)
+	got := chrome.Eval[string](tab, `(async () => {
+		const shoal = await import('/shoal.js');
+		const again = await shoal.createDatabase({ name: 'app', storage: 'indexeddb' });
+		class Mishap extends Error {}
+		const thrown = new Mishap('a mishap');
+		const migrationStrategies = { 1: () => { throw thrown; } };
+		const error = await again.addCollections({ todos: { schema: { ...schema, version: 1 }, migrationStrategies } }).then(() => {}, (error) => error);
+		let cause = error;
+		while (cause && cause !== thrown) cause = cause.cause;
+		return [error instanceof shoal.ShoalError, error?.code, cause === thrown].join(' ');
+	})()`)
+	if want := "true callback true"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
