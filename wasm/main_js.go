@@ -4,8 +4,8 @@
 //
 // # The border
 //
-// ShoalCore(onEvent, onRequest) returns an object whose methods return promises. Databases, collections, pools and connection
-// handlers are numbers there. Documents cross as JSON text, many at once: written ones in lines, see rows, read ones as
+// The program runs in a Worker, or in the page where there can be none. ShoalCore(onEvent, onRequest) returns an object whose methods return
+// promises. Databases, collections, pools and connection handlers are numbers there. Documents cross as JSON text, many at once: written ones in lines, see rows, read ones as
 // one JSON value, see reading. Go calls JavaScript in two ways only:
 //
 //   - onEvent(kind, of, text) tells what happened to the collection or pool with the number of; see the event constants.
@@ -18,7 +18,7 @@ import (
 	"github.com/shoaldb/shoal/wasm/jsbridge"
 )
 
-// globalName is what web/src/wasm.ts looks for, and takes away again, as soon as the program has started.
+// globalName is what web/src/program.ts looks for, and takes away again, as soon as the program has started.
 const globalName = "ShoalCore"
 
 func main() {
@@ -28,5 +28,5 @@ func main() {
 		}
 		return newCore(args[0], args[1]).object()
 	}).Value)
-	select {} // the page ends the program
+	select {} // the page, or its Worker, ends the program
 }
