@@ -56,6 +56,40 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
+// TestQuota fills what the browser lets an origin store.
+func TestQuota(t *testing.T) {
+	s := shoalserver.Start(t)
+	browser := chrome.NewProfile(t).Open(t, nil)
+	tab := browser.Tab(s.URL(blank))
+	tab.Quota(4 << 20) // now: the browser remembers for a while how much it may still let in
+	tab.Do(setup + `await todos.insert({ id: 'before', title: 'Milk' })`)
+	got := chrome.Eval[struct{ Written, Refused, Others, Held int }](tab, `(async () => {
+		const documents = Array.from({ length: 4000 }, (_, i) => ({ id: 'd' + i, title: String(i).repeat(1000) }));
+		let written = 0, refused = 0, others = 0;
+		for (let i = 0; i < documents.length; i += 500) {
+			const { success, error } = await todos.bulkInsert(documents.slice(i, i + 500));
+			written += success.length;
+			refused += error.filter(({ code }) => code === 'quota').length;
+			others += error.filter(({ code }) => code !== 'quota').length;
+		}
+		return { written, refused, others, held: await todos.count().exec() };
+	})()`)
+	t.Logf("%+v", got)
+	if got.Written == 0 || got.Refused == 0 || got.Others > 0 || got.Written+got.Refused != 4000 || got.Held != got.Written+1 {
+		t.Errorf("of 4,000 documents and one: %+v", got)
+	}
+	tab.Quota(-1)
+	tab.Do(`
+		await todos.insert({ id: 'after', title: 'Bread' });
+		const { title } = await todos.findOne('before').exec(true);
+		if (title !== 'Milk') throw new Error('before is ' + title);
+	`)
+	other := open(browser, s)
+	if n := chrome.Eval[int](other, `todos.count().exec()`); n != got.Held+1 {
+		t.Errorf("a tab that reads the log anew has %d documents, want %d", n, got.Held+1)
+	}
+}
+
 // TestCompaction has a log made smaller under another tab, which is to notice nothing of it.
 func TestCompaction(t *testing.T) {
 	s := shoalserver.Start(t)

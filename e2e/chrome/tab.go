@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/inspector"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 )
 
@@ -140,6 +141,19 @@ func (tab *Tab) lifecycle(state page.SetWebLifecycleStateState) {
 	defer cancel()
 	if _, err := chromedp.Call(ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state}); err != nil {
 		tab.b.t.Fatalf("make the page %s: %v", state, err)
+	}
+}
+
+// Quota lets the page's origin store so many bytes, or, below 0, as many as the browser does otherwise.
+func (tab *Tab) Quota(bytes int64) {
+	tab.b.t.Helper()
+	params := storage.OverrideQuotaForOriginParams{Origin: Eval[string](tab, `location.origin`)}
+	if bytes >= 0 {
+		size := float64(bytes)
+		params.QuotaSize = &size
+	}
+	if _, err := chromedp.Call(tab.ctx, storage.OverrideQuotaForOrigin, params); err != nil {
+		tab.b.t.Fatalf("set the quota: %v", err)
 	}
 }
 
