@@ -99,6 +99,7 @@ func TestTakeOver(t *testing.T) {
 	}{
 		{"closes", func(tab *chrome.Tab) { tab.Close() }, nil},
 		{"crashes", func(tab *chrome.Tab) { tab.Crash() }, nil},
+		{"freezes", func(tab *chrome.Tab) { tab.Freeze() }, func(leader, _ *chrome.Tab) { leader.Thaw() }},
 		{"is busy", func(tab *chrome.Tab) {
 			// Cookies are what a page sees of others without a pause.
 			tab.Do(`setTimeout(() => {
