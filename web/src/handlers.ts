@@ -84,6 +84,7 @@ export function getConnectionHandlerWebRTC(urlOrOptions: string | ConnectionHand
 	if (iceTransportPolicy !== 'all' && iceTransportPolicy !== 'relay') {
 		throw new TypeError(`config.iceTransportPolicy must be 'all' or 'relay'`);
 	}
+	checkServers(iceServers);
 	const { relay = true, token } = options;
 	if (token !== undefined && typeof token !== 'function' && (typeof token !== 'string' || token === '')) {
 		throw new TypeError('token must be a string that is not empty, or a function that returns one');
@@ -103,6 +104,18 @@ export function getConnectionHandlerWebRTC(urlOrOptions: string | ConnectionHand
 	built.set(creator, signaling);
 	built.set(handler, signaling);
 	return creator;
+}
+
+/** Has the browser say what is wrong with servers, when there is somebody yet who can mend it. */
+function checkServers(iceServers: RTCIceServer[]): void {
+	if (iceServers.length === 0 || typeof RTCPeerConnection !== 'function') {
+		return;
+	}
+	try {
+		new RTCPeerConnection({ iceServers }).close();
+	} catch (cause) {
+		throw new TypeError(`config.iceServers: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+	}
 }
 
 /** The name that RxDB gave to what is {@link getConnectionHandlerWebRTC} here: it needs no simple-peer. */
