@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/shoaldb/shoal/e2e/chrome"
@@ -88,5 +89,41 @@ func TestThrown(t *testing.T) {
 	})()`)
 	if want := "true callback true"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestRefusedConnection has the page's RTCPeerConnection throw: the documents take the way through the signaling server, and who tried to connect is
+// told why.
+func TestRefusedConnection(t *testing.T) {
+	s := shoalserver.Start(t)
+	a, b := user(t, s), user(t, s)
+	for _, tab := range []*chrome.Tab{a, b} {
+		tab.Do(`window.RTCPeerConnection = class { constructor() { throw new Error('no more of them'); } }; await replicate()`)
+	}
+	a.Do(`await todos.insert({ id: '1', title: 'Milk' })`)
+	b.Do(`for await (const n of todos.count().$) if (n === 1) break`)
+	told := 0
+	for _, tab := range []*chrome.Tab{a, b} {
+		if chrome.Eval[bool](tab, `errors.some((error) => error.includes('no more of them'))`) {
+			told++
+		}
+	}
+	if told == 0 {
+		t.Error("nobody is told why")
+	}
+}
+
+// TestBadServers names servers that are none.
+func TestBadServers(t *testing.T) {
+	got := chrome.Eval[string](user(t, shoalserver.Start(t)), `(async () => {
+		const { getConnectionHandlerWebRTC } = await import('/shoal.js');
+		try {
+			getConnectionHandlerWebRTC({ signalingServerUrl: 'ws://' + location.host, config: { iceServers: [{ urls: 'nonsense' }] } });
+		} catch (error) {
+			return String(error);
+		}
+	})()`)
+	if !strings.HasPrefix(got, "TypeError: config.iceServers: ") || !strings.Contains(got, "nonsense") {
+		t.Errorf("the error is %q", got)
 	}
 }

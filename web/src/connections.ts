@@ -38,7 +38,13 @@ export class Connections {
 	/** What the Worker calls. */
 	readonly handlers = {
 		connect: (id: number, configuration: RTCConfiguration) => this.#connect(id, configuration),
-		configure: (id: number, configuration: RTCConfiguration) => this.#connections.get(id)?.setConfiguration(configuration),
+		configure: (id: number, configuration: RTCConfiguration) => {
+			try {
+				this.#connections.get(id)?.setConfiguration(configuration);
+			} catch {
+				// without it a restart uses the servers of before
+			}
+		},
 		negotiate: (id: number, method: Method, argument: object) => this.#negotiate(id, method, argument),
 		statistics: async (id: number) => [...(await this.#connection(id).getStats()).values()],
 		disconnect: (id: number) => this.#disconnect(id),

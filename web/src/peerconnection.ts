@@ -3,7 +3,7 @@ import type { Wire } from './wire.js';
 
 /**
  * @internal Stands in, within the Worker, for the RTCPeerConnection of the page. It has what the program uses of it (shared/transport/rtc/pc_js.go), and no
- * more; connections.ts does the work. One difference: what the constructor throws, the first promise is rejected with.
+ * more; connections.ts does the work. With what the constructor throws there, the first promise here is rejected.
  */
 export function standIn(wire: () => Wire) {
 	const connections = new Map<number, PeerConnection>();

@@ -39,8 +39,8 @@ export class Wire {
 	call<T = void>(name: string, ...args: unknown[]): Promise<T> {
 		return new Promise<T>((resolve, reject) => {
 			const number = ++this.#last;
-			this.#pending.set(number, { resolve, reject });
 			this.#port.postMessage([number, name, args], []);
+			this.#pending.set(number, { resolve, reject });
 		});
 	}
 
@@ -87,13 +87,16 @@ interface PackedError {
 /** So many errors are kept for when they come back: those of an application's functions do, as the cause of what became of them. */
 const maxOriginals = 64;
 
+/** So many causes of causes are told. */
+const maxCauses = 8;
+
 /** Packs errors. One that comes back to where it was thrown is that object again. */
 class Errors {
 	readonly #originals = new Map<number, unknown>();
 	readonly #numbers = new WeakMap<object, number>(); // of errors from the other end
 	#last = 0;
 
-	pack(thrown: unknown): PackedError {
+	pack(thrown: unknown, causes = maxCauses): PackedError {
 		const original = this.#number(thrown);
 		if (!(thrown instanceof Error)) {
 			return { message: String(thrown), original };
@@ -101,7 +104,9 @@ class Errors {
 		const { name, message, code, documentId, cause } = thrown as Partial<ShoalError> & Error;
 		return {
 			name, message, original,
-			...(typeof code === 'string' && { code }), ...(documentId !== undefined && { documentId }), ...(cause !== undefined && { cause: this.pack(cause) }),
+			...(typeof code === 'string' && { code }),
+			...(documentId !== undefined && { documentId }),
+			...(cause !== undefined && causes > 0 && { cause: this.pack(cause, causes - 1) }),
 		};
 	}
 
