@@ -1,22 +1,22 @@
 // The script of the Worker that the program runs in.
-import { standIn } from './peerconnection.js';
+import { PeerConnection, Peers } from './peerconnection.js';
 import { startProgram, type Call } from './program.js';
 import { Wire, type Port } from './wire.js';
 
 let call: Call;
-const { PeerConnection, handlers } = standIn(() => wire);
+const peers = new Peers(() => wire);
 const wire = new Wire(globalThis as unknown as Port, {
 	start,
 	call: (method, args) => call(method, args),
 	shown: () => dispatchEvent(new Event('pageshow')), // no event of a page comes here by itself
-	...handlers,
+	...peers.handlers,
 });
 wire.tell('ready');
 
 /** Starts the program. has says what there is in the page. */
 async function start(module: WebAssembly.Module, has: { connections: boolean; persist: boolean }): Promise<void> {
 	if (has.connections) {
-		Object.assign(globalThis, { RTCPeerConnection: PeerConnection });
+		Object.assign(globalThis, { RTCPeerConnection: PeerConnection.bind(null, peers) });
 	}
 	if (has.persist) {
 		Object.defineProperty(navigator.storage, 'persist', { value: () => wire.call<boolean>('persist') });
