@@ -98,14 +98,15 @@ func (d *drive) answerTo(offer signal) error {
 	return d.setDescribed()
 }
 
-// checkMark refuses a description that names another certificate than the first one did: the binding must not change.
+// checkMark refuses a description that names another certificate than the first one did: the binding must not change. It comes from a peer that has
+// ended the connection before this side has, and takes an offer that is to restart it for that of a new one.
 func (d *drive) checkMark(sdp string) error {
 	mark, err := fingerprint(sdp)
 	if err != nil {
 		return err
 	}
 	if d.mark != nil && !bytes.Equal(d.mark, mark) {
-		return fmt.Errorf("%w: another certificate than before", errSDP)
+		return fmt.Errorf("%w: %w: another certificate than before", ErrPeerGone, errSDP)
 	}
 	d.mark = mark
 	return nil
