@@ -4,9 +4,9 @@
 //
 // # The border
 //
-// The program runs in a Worker, or in the page where there can be none. ShoalCore(onEvent, onRequest) returns an object whose methods return
-// promises. Databases, collections, pools and connection handlers are numbers there. Documents cross as JSON text, many at once: written ones in lines, see rows, read ones as
-// one JSON value, see reading. Go calls JavaScript in two ways only:
+// The program runs in a Worker, or in the page where there can be none. ShoalCore(onEvent, onRequest) returns an object whose
+// methods return promises. Databases, collections, pools and connection handlers are numbers there. Documents cross as JSON text,
+// many at once: written ones in lines, see rows, read ones as one JSON value, see reading. Go calls JavaScript in two ways only:
 //
 //   - onEvent(kind, of, text) tells what happened to the collection or pool with the number of; see the event constants.
 //   - onRequest(kind, of, text, bytes) asks what the application alone can answer, and returns a promise of text; see the request constants.

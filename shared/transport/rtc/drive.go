@@ -98,8 +98,8 @@ func (d *drive) answerTo(offer signal) error {
 	return d.setDescribed()
 }
 
-// checkMark refuses a description that names another certificate than the first one did: the binding must not change. It comes from a peer that has
-// ended the connection before this side has, and takes an offer that is to restart it for that of a new one.
+// checkMark refuses a description that names another certificate than the first one did: the binding must not change. Such a description comes from a
+// peer that ended the connection first and takes an offer to restart it for that of a new one, or from somebody who meddles: gone is the peer either way.
 func (d *drive) checkMark(sdp string) error {
 	mark, err := fingerprint(sdp)
 	if err != nil {
