@@ -137,6 +137,7 @@ func TestSecretSilent(t *testing.T) {
 		for err == nil {
 			_, _, err = conn.Receive(ctx)
 		}
+		synctest.Wait() // The connection ends before a tells why.
 		if waited := time.Since(began); waited < proofWait/2 || waited > proofWait+2*partWait {
 			t.Errorf("given up after %v: %v", waited, err)
 		}
