@@ -185,7 +185,8 @@ func TestCostOfAllEditingOne(t *testing.T) {
 						}
 					}
 					t.Logf("%d replicas: %d copies, %d frames, last change after %v", n, m.copies, m.frames, time.Duration(last.Load()))
-					if m.copies > 4*n*n || m.frames > 16*n*n {
+					// Who merges what first is chance: of 240 runs with 16, half took 560 copies, and the most 918 and 4,250 frames.
+					if m.copies > 8*n*n || m.frames > 32*n*n {
 						t.Errorf("%d copies, %d frames", m.copies, m.frames)
 					}
 				})
