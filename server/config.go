@@ -39,20 +39,16 @@ type config struct {
 func parse(args []string, getenv func(string) string, output io.Writer) (*config, error) {
 	var c config
 	fs := flag.NewFlagSet("shoal-server", flag.ContinueOnError)
-	fs.SetOutput(output)
-	fs.Usage = func() {
-		fmt.Fprintf(output, "usage: shoal-server [flags]\n       shoal-server token --room R [flags]\n\nEach flag can be given as an environment variable: --max-rooms as %sMAX_ROOMS.\n\n", flags.Prefix)
-		fs.PrintDefaults()
-	}
 	c.flags(fs)
 	c.keys.flags(fs)
 	c.limits(fs)
 	c.turn.flags(fs)
-	if err := fs.Parse(args); err != nil {
+	const usage = "shoal-server [flags]\n       shoal-server token --room R [flags]\n\nEach flag can be given as an environment variable: --max-rooms as " + flags.Prefix + "MAX_ROOMS."
+	if err := flags.Parse(fs, args, output, usage); err != nil {
 		return nil, err
 	}
 	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q; see --help", fs.Arg(0))
+		return nil, fmt.Errorf("unexpected argument %q; see shoal-server --help", fs.Arg(0))
 	}
 	if err := flags.FromEnvironment(fs, getenv); err != nil {
 		return nil, err

@@ -37,17 +37,13 @@ func runToken(args []string, getenv func(string) string, stdout, stderr io.Write
 	var permissions, subject string
 	var ttl time.Duration
 	fs := flag.NewFlagSet("shoal-server token", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() {
-		fmt.Fprintf(stderr, "usage: shoal-server token --room R [flags]\n\nPrints a token that lets its bearer into a room. The keys may be given as environment variables: %sAUTH_KEY.\n\n", flags.Prefix)
-		fs.PrintDefaults()
-	}
 	fs.Var(&names, "room", "`name` of a room, or the beginning of names followed by *; may be given more than once")
 	fs.DurationVar(&ttl, "ttl", time.Hour, "how long the token is good, such as 30m or 24h")
 	fs.StringVar(&permissions, "permissions", "", "comma-separated `list` of "+permissionNames()+"; all by default")
 	fs.StringVar(&subject, "subject", "", "`name` of whoever the token is for; optional")
 	k.flags(fs)
-	if err := fs.Parse(args); err != nil {
+	const usage = "shoal-server token --room R [flags]\n\nPrints a token that lets its bearer into a room. The keys may be given as environment variables: " + flags.Prefix + "AUTH_KEY."
+	if err := flags.Parse(fs, args, stderr, usage); err != nil {
 		return err
 	}
 	if err := flags.FromEnvironment(fs, getenv, "auth-key", "auth-jwks-file"); err != nil {

@@ -3,8 +3,10 @@
 package flags
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -16,6 +18,23 @@ const Prefix = "SHOAL_"
 // Version is the name of the flag that asks for the version. It has no environment variable, for containers often have one of that name
 // for something else.
 const Version = "version"
+
+// Parse parses a command line. Whoever asks for help gets usage and all flags on output, and the error is flag.ErrHelp then; whoever
+// mistakes a flag gets an error that says which, and no long list before it.
+func Parse(fs *flag.FlagSet, args []string, output io.Writer, usage string) error {
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(output, "usage: %s\n\n", usage)
+		fs.SetOutput(output)
+		fs.PrintDefaults()
+	case err != nil:
+		return fmt.Errorf("%w; see %s --help", err, fs.Name())
+	}
+	return err
+}
 
 // FromEnvironment sets the flags that were not given: all of them, or only those named.
 func FromEnvironment(fs *flag.FlagSet, getenv func(string) string, only ...string) error {

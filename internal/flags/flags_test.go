@@ -32,6 +32,27 @@ func TestFromEnvironment(t *testing.T) {
 	}
 }
 
+func TestParse(t *testing.T) {
+	for args, want := range map[string]struct{ err, output string }{
+		"--n 8":   {},
+		"--help":  {flag.ErrHelp.Error(), "usage: some program [flags]\n\n  -n number\n"},
+		"--n x":   {`invalid value "x" for flag -n: parse error; see some program --help`, ""},
+		"--m":     {"flag provided but not defined: -m; see some program --help", ""},
+		"--n=8 y": {},
+	} {
+		fs := flag.NewFlagSet("some program", flag.ContinueOnError)
+		n := fs.Int("n", 7, "`number` of things")
+		var output strings.Builder
+		err := Parse(fs, strings.Fields(args), &output, "some program [flags]")
+		if got := output.String(); !strings.HasPrefix(got, want.output) || want.output == "" && got != "" {
+			t.Errorf("%s printed %q", args, got)
+		}
+		if err == nil && (want.err != "" || *n != 8) || err != nil && err.Error() != want.err {
+			t.Errorf("%s: n is %d, %v", args, *n, err)
+		}
+	}
+}
+
 func TestList(t *testing.T) {
 	if got := List(" a, b c,,d ,"); !slices.Equal(got, []string{"a", "b c", "d"}) {
 		t.Errorf("%q", got)
