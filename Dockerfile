@@ -20,7 +20,8 @@ COPY web/package.json web/package-lock.json web/
 RUN npm --prefix web ci --no-audit --no-fund
 COPY . .
 ENV CGO_ENABLED=0
-RUN make build
+# The version is that of the commit, which a worktree or an archive does not bring along.
+RUN git rev-parse --quiet --verify HEAD > /dev/null || export GOFLAGS=-buildvcs=false; make build
 
 # Nothing but the program.
 FROM scratch
