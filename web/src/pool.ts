@@ -51,7 +51,7 @@ export interface ReplicationOptions<T, Peer = any> {
 	retryTime?: number;
 	/**
 	 * Replicates with the RxDB clients of the topic as well, in the protocol of RxDB's WebRTC plugin. One collection of a topic can have this, and
-	 * it needs a connection handler of getConnectionHandlerSimplePeer or getConnectionHandlerWebRTC. Default: false.
+	 * it needs a connection handler of getConnectionHandlerSimplePeer or getConnectionHandlerWebRTC. Not with a `secret`. Default: false.
 	 */
 	rxdb?: boolean | RxDBOptions;
 }
