@@ -69,8 +69,8 @@ export function signalingOf(creatorOrHandler: object): Signaling | undefined {
 }
 
 /**
- * Connects browsers over WebRTC; they find each other through a signaling server, Shoal's or RxDB's. All pools of a
- * database for which the options are the same share their connections.
+ * Connects browsers over WebRTC; they find each other through Shoal's signaling server. All pools of a database for which the
+ * options are the same share their connections.
  */
 export function getConnectionHandlerWebRTC(urlOrOptions: string | ConnectionHandlerOptions): ConnectionHandlerCreator {
 	const options = typeof urlOrOptions === 'string' ? { signalingServerUrl: urlOrOptions } : urlOrOptions;
