@@ -22,12 +22,14 @@ type Schema struct {
 type jsonSchema struct {
 	PrimaryKey json.RawMessage            `json:"primaryKey"`
 	Properties map[string]json.RawMessage `json:"properties"`
+	Additional json.RawMessage            `json:"additionalProperties"`
 	Indexes    []json.RawMessage          `json:"indexes"`
 }
 
 // ParseSchema reads primaryKey (a field name, or an object with key), properties and indexes (each a field path or a list of
 // them) from a JSON schema, and checks what an index needs: its fields exist and are declared as string, number, integer
-// or boolean, as RxDB asks. Other keywords are left to the collection.
+// or boolean, as RxDB asks. With additionalProperties, other than false, queries may use any field. Other keywords are left to
+// the collection.
 func ParseSchema(text []byte) (*Schema, error) {
 	var js jsonSchema
 	if err := json.Unmarshal(text, &js); err != nil {
@@ -50,6 +52,9 @@ func ParseSchema(text []byte) (*Schema, error) {
 			return nil, &Error{At: fmt.Sprintf("schema.indexes[%d]", i), Problem: err.Error()}
 		}
 		s.Indexes = append(s.Indexes, fields)
+	}
+	if js.Additional != nil && string(js.Additional) != "false" {
+		s.Properties = nil
 	}
 	return s, nil
 }

@@ -27,6 +27,30 @@ func TestParseSchema(t *testing.T) {
 	}
 }
 
+// TestAdditionalProperties has queries use fields that a schema does not list, where it lets documents have them.
+func TestAdditionalProperties(t *testing.T) {
+	for _, c := range []struct {
+		keyword string
+		open    bool
+	}{
+		{``, false},
+		{`,"additionalProperties":false`, false},
+		{`,"additionalProperties":true`, true},
+		{`,"additionalProperties":{"type":"number"}`, true},
+	} {
+		s, err := ParseSchema([]byte(`{"primaryKey":"id","properties":{"id":{"type":"string"}}` + c.keyword + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse([]byte(`{"selector":{"age":4},"sort":[{"name":"asc"}]}`), s); (err == nil) != c.open {
+			t.Errorf("schema with %q: %v", c.keyword, err)
+		}
+	}
+	if _, err := ParseSchema([]byte(`{"primaryKey":"di","properties":{"id":{}},"additionalProperties":true}`)); err == nil {
+		t.Error("the primary key need not be among the properties")
+	}
+}
+
 func TestParseSchemaErrors(t *testing.T) {
 	const properties = `"properties":{"id":{"type":"string"},"tags":{"type":"array"},"age":{"type":"number"},"deep":{"properties":{"x":{"type":"string"}}}}`
 	for _, c := range []struct{ schema, want string }{
