@@ -6,4 +6,5 @@ type Error struct {
 	Problem string // what is wrong, and what is allowed
 }
 
+// Error implements error.
 func (e *Error) Error() string { return "query: " + e.At + ": " + e.Problem }
