@@ -166,7 +166,7 @@ async function compile(source: WasmSource): Promise<WebAssembly.Module> {
 	if (!response.ok) {
 		throw new Error(`${response.url} answered ${response.status}`);
 	}
-	if (response.headers.get('content-type')?.startsWith('application/wasm')) {
+	if (response.headers.get('content-type') === 'application/wasm') { // with a parameter after it, it would be refused
 		return WebAssembly.compileStreaming(response);
 	}
 	return WebAssembly.compile(await response.arrayBuffer());
