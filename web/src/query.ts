@@ -108,15 +108,16 @@ export interface SingleQuery<T> extends DocumentQuery<T, Document<T> | null> {
 	exec(throwIfMissing: true): Promise<Document<T>>;
 }
 
-/** @internal Returns the text of a query, or why there is none. JSON would leave out silently what it cannot say. */
-export function queryText(query: MangoQuery | undefined): string {
-	if (query === undefined) {
-		return '{}';
-	}
+function mustBeQuery(query: MangoQuery): MangoQuery {
 	if (typeof query !== 'object' || query === null || Array.isArray(query)) {
 		throw new TypeError('query must be an object');
 	}
-	const { selector, ...rest } = query;
+	return query;
+}
+
+/** @internal Returns the text of a query, or why there is none. JSON would leave out silently what it cannot say. */
+export function queryText(query: MangoQuery = {}): string {
+	const { selector, ...rest } = mustBeQuery(query);
 	const known = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
 	return JSON.stringify(selector === undefined ? known : { selector, ...known }, (key, value: unknown) => {
 		if (value === undefined) {
@@ -124,6 +125,9 @@ export function queryText(query: MangoQuery | undefined): string {
 		}
 		if (value instanceof RegExp) {
 			throw new TypeError(`query: ${key} is a RegExp; use { $regex: ${JSON.stringify(value.source)}, $options: ${JSON.stringify(value.flags)} }`);
+		}
+		if (typeof value === 'function' || typeof value === 'symbol') {
+			throw new TypeError(`query: ${key} is a ${typeof value}, which documents cannot hold`);
 		}
 		if (typeof value === 'number' && !Number.isFinite(value)) {
 			throw new TypeError(`query: ${key} is ${value}, which documents cannot hold`);
@@ -179,8 +183,8 @@ export function findOneQuery<T>(records: Records<T>, id: string): SingleQuery<T>
 }
 
 /** @internal */
-export function findFirstQuery<T>(records: Records<T>, query: MangoQuery<T> | undefined): SingleQuery<T> {
-	const all = findQuery(records, { ...query, limit: 1 });
+export function findFirstQuery<T>(records: Records<T>, query: MangoQuery<T> = {}): SingleQuery<T> {
+	const all = findQuery(records, { ...mustBeQuery(query), limit: 1 });
 	const $ = new Observable<Document<T> | null>((next, complete, error) => {
 		let before: Document<T> | null | undefined;
 		const found = all.$.subscribe(([document]) => {

@@ -64,7 +64,12 @@ test('queries that are wrong say where', async (t) => {
 	assert.throws(() => c.find({ selector: { n: undefined } }), /n is undefined/);
 	assert.throws(() => c.find({ selector: { id: /x/i } }), /\$options/);
 	assert.throws(() => c.find({ selector: { n: NaN } }), /NaN/);
-	assert.throws(() => c.find([]), TypeError);
+	assert.throws(() => c.find({ selector: { n: () => 1 } }), /n is a function/);
+	assert.throws(() => c.find({ selector: { $or: [{ n: Symbol('one') }] } }), /n is a symbol/);
+	for (const query of [[], null, 1, 0]) {
+		assert.throws(() => c.find(query), TypeError);
+		assert.throws(() => c.findOne(query), TypeError);
+	}
 });
 
 test('live results follow all kinds of writes, and keep the objects of what did not change', async (t) => {
