@@ -1,4 +1,4 @@
-import { toShoalError } from './errors.js';
+import { ShoalError, toShoalError } from './errors.js';
 import type { Batch, Feed } from './feed.js';
 import { Observable } from './observable.js';
 
@@ -57,7 +57,7 @@ class Run<R> {
 		this.#subscribers = subscribers;
 		const closing = closed.subscribe(null, undefined, () => this.#each((s) => s.complete()));
 		this.#stops.push(() => closing.unsubscribe());
-		this.#stops.push(begin((result) => this.#show(result), (error) => this.#each((s) => s.error(toShoalError(error)))));
+		this.#stops.push(begin((result) => this.#show(result), (error) => this.#fail(toShoalError(error))));
 	}
 
 	stop(): void {
@@ -85,6 +85,12 @@ class Run<R> {
 				this.#each((s) => s.next((this.#shown as { result: R }).result));
 			});
 		}
+	}
+
+	/** What had just begun when the database was closed completes, as everything else does then. */
+	#fail(error: Error): void {
+		const closed = error instanceof ShoalError && error.code === 'closed';
+		this.#each((s) => closed ? s.complete() : s.error(error));
 	}
 
 	#each(tell: (subscriber: Subscriber<R>) => void): void {

@@ -55,6 +55,16 @@ test('an observable completes when the database is closed', async (t) => {
 	assert.equal(seen.at(-1), 'late');
 });
 
+test('a query that is being answered when the database is closed completes, too', async (t) => {
+	const { db, todos } = await open(t);
+	await todos.bulkInsert(Array.from({ length: 20_000 }, (_, i) => ({ id: String(i), title: 'x'.repeat(100) }))); // the core pauses among so many
+	const query = { selector: { title: { $regex: 'y' } } };
+	const outcomes = [todos.find(query).$, todos.count(query).$].map((observable) =>
+		new Promise((complete, error) => observable.subscribe({ error, complete })));
+	await db.close();
+	await Promise.all(outcomes);
+});
+
 test('what a subscriber throws is reported and disturbs nobody', async (t) => {
 	const { todos } = await open(t);
 	const reported = [];
