@@ -146,7 +146,7 @@ class DatabaseObject implements DatabaseBase {
 
 	async #add(name: string, { schema, conflictHandler, migrationStrategies = {} }: CollectionCreator<CollectionSchema, any>): Promise<Collection<any>> {
 		const drafts = new Drafts(schema, this.#validator);
-		const number = await this.#open(name, schema, drafts, migrationStrategies, typeof conflictHandler === 'object' ? 'ask' : conflictHandler);
+		const number = await this.#open(name, schema, drafts, migrationStrategies, typeof conflictHandler === 'string' ? conflictHandler : conflictHandler && 'ask');
 		const collection = new CollectionObject<any>(name, schema);
 		const records = new Records<any>(this.#core, number, collection, schema, drafts);
 		collection.begin(records);

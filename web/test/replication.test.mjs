@@ -93,6 +93,25 @@ test('a conflict is resolved by the handler, everywhere alike, and told', async 
 	}
 });
 
+test('a class whose static methods are a conflict handler is one', async (t) => {
+	class Joined {
+		static isEqual(a, b) {
+			return a.title === b.title;
+		}
+
+		static resolve({ realMasterState, newDocumentState }) {
+			return { ...realMasterState, title: [realMasterState.title, newDocumentState.title].sort().join('+') };
+		}
+	}
+	const network = new Network();
+	const { todos: a } = await open(t, { todos: { schema, conflictHandler: Joined } });
+	const { todos: b } = await open(t, { todos: { schema, conflictHandler: Joined } });
+	await a.insert({ id: '1', title: 'a' });
+	await b.insert({ id: '1', title: 'b' });
+	await inSync(await replicate(t, network, a), await replicate(t, network, b));
+	assert.deepEqual([await titles(a), await titles(b)], ['1 a+b', '1 a+b']);
+});
+
 test('the handler is given the common version, and an edit beside a removal', async (t) => {
 	const network = new Network();
 	const asked = [];
