@@ -144,7 +144,7 @@ export class Records<T> {
 		const id = content[this.key] as string;
 		const held = this.#documents.get(id)?.deref();
 		this.#documents.delete(id);
-		return this.#make(id, version, held ? contentOf(held) : before ?? content, true);
+		return this.#make(id, version, before ?? (held ? contentOf(held) : content), true);
 	}
 
 	// Observables.

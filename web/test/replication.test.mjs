@@ -183,6 +183,23 @@ test('fields are merged where the collection says so', async (t) => {
 	}
 });
 
+test('the event of a removal has what was removed, whatever version the application still holds', async (t) => {
+	const network = new Network();
+	const { todos: a } = await open(t);
+	const { todos: b } = await open(t);
+	const old = await a.insert({ id: '1', title: 'old' });
+	const poolA = await replicate(t, network, a);
+	const poolB = await replicate(t, network, b);
+	await inSync(poolA, poolB);
+	const patched = await (await b.findOne('1').exec(true)).patch({ title: 'new' });
+	await poolB.awaitReplicated(patched);
+	const event = first(a.remove$);
+	await old.remove();
+	const { documentData, previousDocumentData } = await event;
+	assert.equal(old.title, 'old');
+	assert.deepEqual([documentData.title, previousDocumentData.title], ['new', 'new']);
+});
+
 test('awaitReplicated waits for as many peers, and each peer\'s backlog shows', async (t) => {
 	const network = new Network();
 	const { todos: a } = await open(t);
