@@ -100,6 +100,19 @@ func TestCreatorThatFailsOnce(t *testing.T) {
 	}
 }
 
+// TestCloseAtOnce closes a database before the browser has said who leads. Who has asked for a pool is answered all the same.
+func TestCloseAtOnce(t *testing.T) {
+	tab := user(t, shoalserver.Start(t))
+	tab.Do(`
+		const replicating = replicate();
+		await db.close();
+		await replicating;
+	`)
+	if !chrome.Eval[bool](tab, `pool.canceled`) {
+		t.Error("the pool is not cancelled")
+	}
+}
+
 // TestSeed is the program that users of RxDB have, with another import path.
 func TestSeed(t *testing.T) {
 	s := shoalserver.Start(t)

@@ -137,6 +137,7 @@ class Tab implements Candidate {
 		this.#current = request;
 		const granted = (lock: Lock | null): Promise<void> | undefined => {
 			if (this.#current !== request) {
+				answered?.();
 				return undefined; // it came too late
 			}
 			if (!lock) {
@@ -158,6 +159,7 @@ class Tab implements Candidate {
 	/** The lock was taken from this tab, or the browser refuses to give any. */
 	#lost(request: Request, answered: (() => void) | undefined): void {
 		if (this.#current !== request) {
+			answered?.();
 			return;
 		}
 		if (this.leads) {
