@@ -92,6 +92,26 @@ func TestThrown(t *testing.T) {
 	}
 }
 
+// TestThrownByNobody has a function of the application throw what does not even make a text. The pool is told all the same.
+func TestThrownByNobody(t *testing.T) {
+	s := shoalserver.Start(t)
+	a, b := user(t, s), user(t, s)
+	b.Do(`await replicate()`)
+	a.Do(`await todos.insert({ id: '1', title: 'Milk' })`)
+	for _, thrown := range []string{`Object.create(null)`, `Object.assign(new Error(), { message: () => {} })`} {
+		a.Do(`
+			const shoal = await import('/shoal.js');
+			const pool = await shoal.replicateP2P({
+				collection: todos, topic: 'my-users-pool',
+				connectionHandlerCreator: shoal.getConnectionHandlerSimplePeer('ws://' + location.host + '/signal'),
+				push: { modifier: () => { throw ` + thrown + `; } },
+			});
+			for await (const error of pool.error$) if (error.code === 'callback') break;
+			await pool.cancel();
+		`)
+	}
+}
+
 // TestRefusedConnection has the page's RTCPeerConnection throw: the documents take the way through the signaling server, and who tried to connect is
 // told why.
 func TestRefusedConnection(t *testing.T) {

@@ -98,14 +98,22 @@ class Errors {
 
 	pack(thrown: unknown, causes = maxCauses): PackedError {
 		const original = this.#number(thrown);
+		try {
+			return { ...this.#describe(thrown, causes), original };
+		} catch { // its properties, or making a text of it, threw
+			return { message: 'an object that is not an Error was thrown', original };
+		}
+	}
+
+	#describe(thrown: unknown, causes: number): Omit<PackedError, 'original'> {
 		if (!(thrown instanceof Error)) {
-			return { message: String(thrown), original };
+			return { message: String(thrown) };
 		}
 		const { name, message, code, documentId, cause } = thrown as Partial<ShoalError> & Error;
 		return {
-			name, message, original,
+			name: String(name), message: String(message),
 			...(typeof code === 'string' && { code }),
-			...(documentId !== undefined && { documentId }),
+			...(typeof documentId === 'string' && { documentId }),
 			...(cause !== undefined && causes > 0 && { cause: this.pack(cause, causes - 1) }),
 		};
 	}
