@@ -10,7 +10,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -75,21 +74,21 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		d = *o
 	}
-	def(&d.MaxMessage, protocol.MaxSignalingMessage)
-	def(&d.MaxQueue, 512<<10)
-	def(&d.Rate, 200)
-	def(&d.Burst, 4000)
-	def(&d.RelayRate, 512<<10)
-	def(&d.RelayBurst, 4<<20)
-	def(&d.MaxRooms, 64)
-	def(&d.MaxRoomPeers, 1000)
-	def(&d.MaxConns, 100_000)
-	def(&d.MaxConnsPerAddress, 256)
-	def(&d.HandshakeTimeout, 10*time.Second)
-	def(&d.PingInterval, 20*time.Second)
-	def(&d.PingTimeout, 10*time.Second)
-	def(&d.IdleTimeout, protocol.IdleTimeout)
-	def(&d.WriteTimeout, 10*time.Second)
+	def(&d.MaxMessage, protocol.MaxSignalingMessage, unlimited)
+	def(&d.MaxQueue, 512<<10, unlimited)
+	def(&d.Rate, 200, unlimited)
+	def(&d.Burst, 4000, unlimited)
+	def(&d.RelayRate, 512<<10, unlimited)
+	def(&d.RelayBurst, 4<<20, unlimited)
+	def(&d.MaxRooms, 64, unlimited)
+	def(&d.MaxRoomPeers, 1000, unlimited)
+	def(&d.MaxConns, 100_000, unlimited)
+	def(&d.MaxConnsPerAddress, 256, unlimited)
+	def(&d.HandshakeTimeout, 10*time.Second, forever)
+	def(&d.PingInterval, 20*time.Second, forever)
+	def(&d.PingTimeout, 10*time.Second, forever)
+	def(&d.IdleTimeout, protocol.IdleTimeout, forever)
+	def(&d.WriteTimeout, 10*time.Second, forever)
 	if d.ListDelay == 0 {
 		d.ListDelay = 50 * time.Millisecond
 	}
@@ -104,12 +103,20 @@ func (o *Options) withDefaults() Options {
 	return d
 }
 
-func def[T int | time.Duration](v *T, d T) {
+const (
+	// unlimited stands for no limit: what is reckoned with it does not overflow.
+	unlimited = 1 << 30
+	// forever is the same as a time, in seconds as the clock has it.
+	forever = unlimited * time.Second
+)
+
+// def puts the default in place of 0, and most in place of no limit.
+func def[T int | time.Duration](v *T, d, most T) {
 	switch {
 	case *v == 0:
 		*v = d
-	case *v < 0:
-		*v = math.MaxInt32
+	case *v < 0, *v > most:
+		*v = most
 	}
 }
 

@@ -3,6 +3,7 @@ package hub_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -56,6 +57,20 @@ func TestTwoMinuteRule(t *testing.T) {
 			t.Fatalf("the other was told %+v", m)
 		}
 	})
+}
+
+// TestNoLimit lets clients be as silent as they like where the limits of silence are negative, or so long that they are none.
+func TestNoLimit(t *testing.T) {
+	for _, d := range []time.Duration{-1, math.MaxInt64} {
+		synctest.Test(t, func(t *testing.T) {
+			s := serveInBubble(t, &hub.Options{HandshakeTimeout: d, PingInterval: d, PingTimeout: d, IdleTimeout: d, WriteTimeout: d})
+			s.connect(t, rxdb)
+			elapse(time.Hour)
+			if got := s.Stats().Connections; got != 1 {
+				t.Errorf("%d: %d connections after an hour", d, got)
+			}
+		})
+	}
 }
 
 // TestDeadSocket notices a client that takes everything and answers nothing.
