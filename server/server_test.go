@@ -191,6 +191,15 @@ func TestServeTLS(t *testing.T) {
 	if _, init := shake(t, c, url+"/signal"); init.Type != protocol.TypeInit {
 		t.Errorf("%+v", init)
 	}
+	two := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
+	resp, err := two.Get(url + "/signal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.ProtoMajor != 2 || resp.StatusCode != 426 || resp.Header.Get("Upgrade") != "" { // which RFC 9113, section 8.2.2 forbids
+		t.Errorf("by HTTP/2: %s %s, %v", resp.Proto, resp.Status, resp.Header)
+	}
 }
 
 func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {

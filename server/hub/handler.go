@@ -35,7 +35,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.stats.refuse(err)
 	h.opts.Logger.Debug("connection refused", "addr", r.RemoteAddr, "err", err)
 	if ref, ok := err.(*refusal); ok {
-		if ref.status == http.StatusUpgradeRequired {
+		if ref.status == http.StatusUpgradeRequired && r.ProtoMajor == 1 { // HTTP/2 has no upgrades, and forbids their headers
 			w.Header().Set("Upgrade", "websocket")
 			w.Header().Set("Connection", "Upgrade")
 		}
