@@ -178,6 +178,27 @@ func TestTURNFlags(t *testing.T) {
 	}
 }
 
+// TestTURNOverTLS shakes hands as clients do that name the protocol, RFC 7443, on the port that has the pages' certificate.
+func TestTURNOverTLS(t *testing.T) {
+	cert, key, pool := certificate(t)
+	url, _ := start(t, "--tls-cert", cert, "--tls-key", key, "--turn", "--turn-listen", "127.0.0.1:0", "--turn-tls-listen", "127.0.0.1:0")
+	conn, _ := shake(t, client(&tls.Config{RootCAs: pool}), url+"/signal")
+	write(t, conn, &protocol.Message{Type: protocol.TypeJoin, Room: testRoom})
+	m := read(t, conn)
+	if m.Type != protocol.TypeICE {
+		t.Fatalf("%+v", m)
+	}
+	urls := m.ICEServers[1].URLs
+	address, _, _ := strings.Cut(strings.TrimPrefix(urls[len(urls)-1], "turns:"), "?")
+	for _, protocols := range [][]string{nil, {"stun.turn"}} {
+		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool, NextProtos: protocols})
+		if err != nil {
+			t.Fatalf("%s with %q: %v", address, protocols, err)
+		}
+		conn.Close()
+	}
+}
+
 // TestSecretOutlivesTheServer has a client keep its id with a server that was started anew.
 func TestSecretOutlivesTheServer(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")

@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, output 
 func (n *node) serve(ctx context.Context, files http.Handler) error {
 	s := &http.Server{
 		Handler:           n.routes(files),
-		TLSConfig:         n.tls,
+		TLSConfig:         n.tls.Clone(), // for it is given HTTP's protocols, which TURN does not speak
 		ReadHeaderTimeout: headerTimeout,
 		WriteTimeout:      answerTimeout,
 		IdleTimeout:       keepAlive,
