@@ -171,7 +171,7 @@ func (n *node) serveMetrics(ctx context.Context, address string) (stop func(), e
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", n.metrics.handler())
 	n.health(mux)
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout, MaxHeaderBytes: maxHeader}
+	s := n.server(mux)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

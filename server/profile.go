@@ -24,7 +24,7 @@ func serveProfiles(ctx context.Context, address string, log *slog.Logger) (stop 
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: requestTimeout}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// headerTimeout bounds the time that a client takes to send a request's header.
-	headerTimeout = 10 * time.Second
+	// requestTimeout bounds the time that a client takes to send a request. None needs a body, but net/http waits for one.
+	requestTimeout = 10 * time.Second
 	// answerTimeout bounds the time that it takes to read an asset: the largest has some 2 MB.
 	answerTimeout = 5 * time.Minute
 	// keepAlive is how long an HTTP connection may wait for its next request.
@@ -63,15 +63,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, output 
 
 // serve answers requests until ctx ends, and then sees everybody off.
 func (n *node) serve(ctx context.Context, files http.Handler) error {
-	s := &http.Server{
-		Handler:           n.routes(files),
-		TLSConfig:         n.tls.Clone(), // for it is given HTTP's protocols, which TURN does not speak
-		ReadHeaderTimeout: headerTimeout,
-		WriteTimeout:      answerTimeout,
-		IdleTimeout:       keepAlive,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
-	}
+	s := n.server(n.routes(files))
+	s.TLSConfig = n.tls.Clone() // for it is given HTTP's protocols, which TURN does not speak
 	ended := make(chan error, 1)
 	go func() {
 		if n.tls != nil {
@@ -87,6 +80,18 @@ func (n *node) serve(ctx context.Context, files http.Handler) error {
 	case <-ctx.Done():
 	}
 	return n.stop(s, ended)
+}
+
+// server answers requests, within bounds of time.
+func (n *node) server(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:        handler,
+		ReadTimeout:    requestTimeout,
+		WriteTimeout:   answerTimeout,
+		IdleTimeout:    keepAlive,
+		MaxHeaderBytes: maxHeader,
+		ErrorLog:       slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
 }
 
 // stop tells the load balancer, then the clients, and waits until they have gone.

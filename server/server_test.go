@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -25,6 +26,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -256,6 +258,46 @@ func TestSlowloris(t *testing.T) {
 	}
 	if _, init := shake(t, client(nil), url+"/signal"); init.Type != protocol.TypeInit {
 		t.Errorf("%+v", init)
+	}
+}
+
+// single is a listener with one connection.
+type single struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l *single) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *single) Close() error   { close(l.closed); return nil }
+func (l *single) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestUnfinishedRequests leaves requests without the rest of their header, or their body: the connection ends.
+func TestUnfinishedRequests(t *testing.T) {
+	for _, request := range []string{"GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx"} {
+		synctest.Test(t, func(t *testing.T) {
+			n := &node{log: slog.New(slog.DiscardHandler)}
+			s := n.server(http.NotFoundHandler())
+			l := &single{make(chan net.Conn, 1), make(chan struct{})}
+			near, far := net.Pipe()
+			l.conns <- far
+			go s.Serve(l)
+			defer s.Close()
+			if _, err := io.WriteString(near, request); err != nil {
+				t.Fatal(err)
+			}
+			near.SetReadDeadline(time.Now().Add(time.Hour))
+			if answer, err := io.ReadAll(near); err != nil {
+				t.Errorf("%q is answered %q, and then: %v", request, answer, err)
+			}
+		})
 	}
 }
 
