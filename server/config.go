@@ -137,6 +137,9 @@ func prefixes(items []string) ([]netip.Prefix, error) {
 			}
 			p = netip.PrefixFrom(addr, addr.BitLen())
 		}
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96) // clients' addresses are looked at like that
+		}
 		l = append(l, p)
 	}
 	return l, nil

@@ -360,7 +360,7 @@ func TestOpen(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	env := map[string]string{"SHOAL_LISTEN": "127.0.0.1:9999", "SHOAL_MAX_ROOMS": "7", "SHOAL_OPEN": "true", "SHOAL_VERSION": "1.2.3", "SHOAL_ORIGINS": "https://a.test, https://b.test"}
-	c, err := parse([]string{"--max-rooms=8", "--rate", "-1", "--trusted-proxies", "10.0.0.0/8, ::1"}, func(k string) string { return env[k] }, io.Discard)
+	c, err := parse([]string{"--max-rooms=8", "--rate", "-1", "--trusted-proxies", "10.0.0.0/8, ::1, ::ffff:192.0.2.1, ::ffff:198.51.100.0/120"}, func(k string) string { return env[k] }, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +370,11 @@ func TestParse(t *testing.T) {
 	if want := []string{"https://a.test", "https://b.test"}; !reflect.DeepEqual(c.hub.Origins, want) {
 		t.Errorf("origins %v", c.hub.Origins)
 	}
-	if want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}; !reflect.DeepEqual(c.hub.TrustedProxies, want) {
+	var want []netip.Prefix
+	for _, p := range []string{"10.0.0.0/8", "::1/128", "192.0.2.1/32", "198.51.100.0/24"} {
+		want = append(want, netip.MustParsePrefix(p))
+	}
+	if !reflect.DeepEqual(c.hub.TrustedProxies, want) {
 		t.Errorf("proxies %v", c.hub.TrustedProxies)
 	}
 	_, err = parse(nil, func(k string) string { return map[string]string{"SHOAL_BURST": "x"}[k] }, io.Discard)

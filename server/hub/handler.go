@@ -135,7 +135,7 @@ func (h *Hub) check(addr netip.Addr, origin string) error {
 // clientAddr returns the address that a client's connections are counted under: an IPv4 address, or the first 64 bits of an
 // IPv6 address, of which a single host commonly has all the rest.
 func (h *Hub) clientAddr(addr netip.Addr, forwarded []string) netip.Addr {
-	addr = addr.Unmap()
+	addr = addr.Unmap().WithZone("")
 	if len(h.opts.TrustedProxies) > 0 {
 		hops := strings.Split(strings.Join(forwarded, ","), ",")
 		for i := len(hops) - 1; i >= 0 && h.trusted(addr); i-- {
@@ -143,11 +143,11 @@ func (h *Hub) clientAddr(addr netip.Addr, forwarded []string) netip.Addr {
 			if err != nil {
 				break
 			}
-			addr = hop.Unmap()
+			addr = hop.Unmap().WithZone("")
 		}
 	}
 	if addr.Is6() {
-		if p, err := addr.WithZone("").Prefix(64); err == nil {
+		if p, err := addr.Prefix(64); err == nil {
 			return p.Addr()
 		}
 	}

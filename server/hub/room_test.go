@@ -2,6 +2,7 @@ package hub
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/shoaldb/shoal/shared/protocol"
@@ -44,5 +45,28 @@ func TestLeaveAfterReturn(t *testing.T) {
 	h.leave(back, r, &b)
 	if len(r.members) != 0 || len(h.rooms) != 0 {
 		t.Errorf("%d members, %d rooms are left", len(r.members), len(h.rooms))
+	}
+}
+
+// TestClientAddr finds out whose a connection is that came by proxies.
+func TestClientAddr(t *testing.T) {
+	h := New(&Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fe80::/10")}})
+	defer h.Close()
+	for _, tt := range []struct {
+		peer      string
+		forwarded []string
+		want      string
+	}{
+		{"192.0.2.1", []string{"192.0.2.9"}, "192.0.2.1"},
+		{"10.0.0.1", nil, "10.0.0.1"},
+		{"10.0.0.1", []string{"192.0.2.8, 192.0.2.9", "10.0.0.2"}, "192.0.2.9"},
+		{"::ffff:10.0.0.1", []string{"::ffff:192.0.2.9"}, "192.0.2.9"},
+		{"fe80::1%eth0", []string{"192.0.2.9"}, "192.0.2.9"},
+		{"fe80::1%eth0", []string{"192.0.2.9, fe80::2%eth1"}, "192.0.2.9"},
+		{"fe80::1", []string{"2001:db8::1:2:3:4"}, "2001:db8::"},
+	} {
+		if got := h.clientAddr(netip.MustParseAddr(tt.peer), tt.forwarded); got != netip.MustParseAddr(tt.want) {
+			t.Errorf("%s for %q: %s, want %s", tt.peer, tt.forwarded, got, tt.want)
+		}
 	}
 }
