@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/shoaldb/shoal/server/hub"
@@ -119,20 +121,24 @@ func (s *sender) beat() { s.publish(presenceOf, update{Node: s.node, Seq: s.seq}
 
 // tell tells a node everything.
 func (s *sender) tell(node string) {
-	parts := [][]change{nil}
-	for room, members := range s.members {
-		for _, p := range members {
-			last := len(parts) - 1
-			if len(parts[last]) == changesMax {
-				parts = append(parts, nil)
-				last++
-			}
-			parts[last] = append(parts[last], joined(room, p))
-		}
-	}
+	parts := s.parts()
 	for i, part := range parts {
 		s.publish(stateTo+node, state{Node: s.node, Seq: s.seq, Part: i, Parts: len(parts), Changes: part})
 	}
+}
+
+// parts divides everything. It does so in one way for one seq: a node that asked twice may put together parts of both answers.
+func (s *sender) parts() [][]change {
+	var all []change
+	for _, room := range slices.Sorted(maps.Keys(s.members)) {
+		for _, peer := range slices.Sorted(maps.Keys(s.members[room])) {
+			all = append(all, joined(room, s.members[room][peer]))
+		}
+	}
+	if len(all) == 0 {
+		return [][]change{nil}
+	}
+	return slices.Collect(slices.Chunk(all, changesMax))
 }
 
 func (s *sender) publish(subject string, v any) {
