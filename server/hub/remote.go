@@ -107,13 +107,17 @@ func (h *Hub) RemoteJoined(name string, p *Remote) {
 	var b batch
 	h.mu.Lock()
 	here := h.peers[p.id]
+	gone := here != nil && here.since < p.since
+	if gone {
+		delete(h.peers, p.id) // so that it does not enter the room after this, with a join that is being decided
+	}
 	r := h.lockRoom(name)
 	h.mu.Unlock()
 	r.place(p)
 	h.tell(r, &b)
 	r.mu.Unlock()
 	b.flush()
-	if here != nil && here.since < p.since {
+	if gone {
 		here.end(protocol.CodeReplaced, "this peer has connected to another node")
 	}
 }

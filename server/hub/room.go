@@ -49,7 +49,7 @@ func (h *Hub) join(c *conn, name string, g Grant, role protocol.Role, b *batch) 
 		return 0, protocol.CodeTooManyRooms
 	}
 	h.mu.Lock()
-	if h.peers[c.id] != c { // another connection resumed the peer
+	if h.peers[c.id] != c { // another connection resumed the peer, here or at another node
 		h.mu.Unlock()
 		return 0, ""
 	}

@@ -8,29 +8,31 @@ import (
 	"github.com/shoaldb/shoal/shared/protocol"
 )
 
+// member makes a connection with that peer id.
+func (h *Hub) member(t *testing.T, id string) *conn {
+	near, far := net.Pipe()
+	t.Cleanup(func() {
+		near.Close()
+		far.Close()
+	})
+	c := newConn(h, near, nil)
+	c.shoal = true
+	h.mu.Lock()
+	h.name(c, id)
+	h.mu.Unlock()
+	return c
+}
+
 // TestLeaveAfterReturn has a connection cleared away after its peer has come back by another: the peer stays in the room.
 func TestLeaveAfterReturn(t *testing.T) {
 	h := New(nil)
 	defer h.Close()
 	var b batch
-	member := func(id string) *conn {
-		near, far := net.Pipe()
-		t.Cleanup(func() {
-			near.Close()
-			far.Close()
-		})
-		c := newConn(h, near, nil)
-		c.shoal = true
-		h.mu.Lock()
-		h.name(c, id)
-		h.mu.Unlock()
-		return c
-	}
-	old := member("aaaaaaaaaaaa")
+	old := h.member(t, "aaaaaaaaaaaa")
 	if _, code := h.join(old, "room-one", everything(), protocol.Role{}, &b); code != "" {
 		t.Fatal(code)
 	}
-	back := member("aaaaaaaaaaaa")
+	back := h.member(t, "aaaaaaaaaaaa")
 	if _, code := h.join(back, "room-one", everything(), protocol.Role{}, &b); code != "" {
 		t.Fatal(code)
 	}
@@ -45,6 +47,39 @@ func TestLeaveAfterReturn(t *testing.T) {
 	h.leave(back, r, &b)
 	if len(r.members) != 0 || len(h.rooms) != 0 {
 		t.Errorf("%d members, %d rooms are left", len(r.members), len(h.rooms))
+	}
+}
+
+// alone is a cluster of which nobody listens.
+type alone struct{}
+
+func (alone) Node() string               { return "here" }
+func (alone) Joined(string, Presence)    {}
+func (alone) Left(string, string)        {}
+func (alone) Signal(string, []byte) bool { return true }
+
+// TestJoinAfterMove has a connection enter a room, its token checked at last, when its peer has come into that by another node: the
+// peer stays there when the connection is cleared away.
+func TestJoinAfterMove(t *testing.T) {
+	h := New(&Options{Cluster: alone{}})
+	defer h.Close()
+	var b batch
+	old := h.member(t, "aaaaaaaaaaaa")
+	if _, code := h.join(old, "room-one", everything(), protocol.Role{}, &b); code != "" {
+		t.Fatal(code)
+	}
+	p := h.NewRemote("there", Presence{Peer: old.id, Dialect: protocol.DialectShoal, Since: old.since + 1})
+	h.RemoteJoined("room-two", p)
+	if _, code := h.join(old, "room-two", everything(), protocol.Role{}, &b); code != "" {
+		t.Fatal(code)
+	}
+	h.unregister(old)
+	r := h.rooms["room-two"]
+	if r == nil || r.members[old.id] == nil || r.members[old.id].remote != p {
+		t.Error("the peer is no longer in the room")
+	}
+	if h.rooms["room-one"] != nil {
+		t.Error("the connection is still in a room")
 	}
 }
 
