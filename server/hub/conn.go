@@ -28,7 +28,6 @@ type conn struct {
 	shoal bool      // speaks shoal.v1
 
 	remote  string // the node that has the connection, "" for this one; see Remote
-	since   int64  // Unix time in ns at which the peer got this connection; set with id
 	id      string // set once, before known; anybody may read it after that
 	token   string // from the URL, for joins that have none
 	garbled bool   // its input makes no sense any more
@@ -42,6 +41,7 @@ type conn struct {
 	entry   *entry        // to a room, asked for and then decided
 	delay   time.Duration // until the client has paid for what it did
 
+	since  atomic.Int64  // when the peer got this connection, see Presence; set with id
 	known  atomic.Bool   // it has a peer id: at once, or when a Shoal client has said hello
 	pinged atomic.Bool   // since it was heard
 	heard  atomic.Uint32 // tick of the last frame

@@ -43,7 +43,8 @@ func (h *Hub) freshID() string {
 
 // name gives a connection its peer id; h.mu is held.
 func (h *Hub) name(c *conn, id string) {
-	c.id, c.since = id, time.Now().UnixNano()
+	c.id = id
+	c.since.Store(time.Now().UnixNano())
 	h.peers[id] = c
 	c.known.Store(true)
 }

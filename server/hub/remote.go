@@ -22,7 +22,8 @@ type Cluster interface {
 type Presence struct {
 	Peer    string
 	Dialect protocol.Dialect
-	// Since is when the peer got its connection, as Unix time in ns. Where two nodes have the same peer it is with the later one.
+	// Since is when the peer got its connection, as Unix time in ns; later, where it came from a node whose clock is ahead. Where two
+	// nodes have the same peer it is with the later one.
 	Since int64
 	Role  protocol.Role // of a Shoal peer
 	// ServedBy is of an RxDB peer, as in protocol.PeerInfo.
@@ -41,7 +42,8 @@ type Remote struct {
 // NewRemote returns a peer of another node, for one room.
 func (h *Hub) NewRemote(node string, p Presence) *Remote {
 	r := &Remote{presence: p}
-	r.hub, r.remote, r.id, r.since, r.shoal = h, node, p.Peer, p.Since, p.Dialect == protocol.DialectShoal
+	r.hub, r.remote, r.id, r.shoal = h, node, p.Peer, p.Dialect == protocol.DialectShoal
+	r.since.Store(p.Since)
 	r.known.Store(true)
 	r.out.closed = true // takes nothing
 	return r
@@ -56,7 +58,7 @@ func (r *room) announce(m *member) {
 	if cluster == nil || m.remote != nil {
 		return
 	}
-	p := Presence{Peer: m.conn.id, Dialect: m.conn.dialect(), Since: m.conn.since, ServedBy: r.info(m).ServedBy}
+	p := Presence{Peer: m.conn.id, Dialect: m.conn.dialect(), Since: m.conn.since.Load(), ServedBy: r.info(m).ServedBy}
 	if m.conn.shoal {
 		p.Role = r.rxdb.role(p.Peer)
 	} else {
@@ -107,7 +109,7 @@ func (h *Hub) RemoteJoined(name string, p *Remote) {
 	var b batch
 	h.mu.Lock()
 	here := h.peers[p.id]
-	gone := here != nil && here.since < p.since
+	gone := here != nil && here.since.Load() < p.presence.Since
 	if gone {
 		delete(h.peers, p.id) // so that it does not enter the room after this, with a join that is being decided
 	}
@@ -129,8 +131,8 @@ func (r *room) place(p *Remote) {
 	case m == nil:
 		m = &member{}
 		r.members[p.id] = m
-	case m.conn.remote == p.remote && m.conn.since <= p.since:
-	case m.conn.since < p.since:
+	case m.conn.remote == p.remote && m.conn.since.Load() <= p.presence.Since:
+	case m.conn.since.Load() < p.presence.Since:
 		if m.remote == nil {
 			m.conn.quit(r)
 		}

@@ -60,6 +60,9 @@ func (h *Hub) join(c *conn, name string, g Grant, role protocol.Role, b *batch) 
 	if size = len(r.members); size >= h.opts.MaxRoomPeers && before == nil {
 		return size, protocol.CodeRoomFull
 	}
+	if before != nil && before.remote != nil { // the peer comes from that node, whatever its clock says
+		c.since.Store(max(c.since.Load(), before.remote.presence.Since+1))
+	}
 	c.enlist(r, g)
 	h.stats.joins.Add(1)
 	m := &member{conn: c}

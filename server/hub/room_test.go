@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/shoaldb/shoal/shared/protocol"
 )
@@ -50,25 +51,25 @@ func TestLeaveAfterReturn(t *testing.T) {
 	}
 }
 
-// alone is a cluster of which nobody listens.
-type alone struct{}
+// ear is a cluster that hears what a hub says.
+type ear struct{ joined []Presence }
 
-func (alone) Node() string               { return "here" }
-func (alone) Joined(string, Presence)    {}
-func (alone) Left(string, string)        {}
-func (alone) Signal(string, []byte) bool { return true }
+func (*ear) Node() string                  { return "here" }
+func (e *ear) Joined(_ string, p Presence) { e.joined = append(e.joined, p) }
+func (*ear) Left(string, string)           {}
+func (*ear) Signal(string, []byte) bool    { return true }
 
 // TestJoinAfterMove has a connection enter a room, its token checked at last, when its peer has come into that by another node: the
 // peer stays there when the connection is cleared away.
 func TestJoinAfterMove(t *testing.T) {
-	h := New(&Options{Cluster: alone{}})
+	h := New(&Options{Cluster: &ear{}})
 	defer h.Close()
 	var b batch
 	old := h.member(t, "aaaaaaaaaaaa")
 	if _, code := h.join(old, "room-one", everything(), protocol.Role{}, &b); code != "" {
 		t.Fatal(code)
 	}
-	p := h.NewRemote("there", Presence{Peer: old.id, Dialect: protocol.DialectShoal, Since: old.since + 1})
+	p := h.NewRemote("there", Presence{Peer: old.id, Dialect: protocol.DialectShoal, Since: old.since.Load() + 1})
 	h.RemoteJoined("room-two", p)
 	if _, code := h.join(old, "room-two", everything(), protocol.Role{}, &b); code != "" {
 		t.Fatal(code)
@@ -80,6 +81,23 @@ func TestJoinAfterMove(t *testing.T) {
 	}
 	if h.rooms["room-one"] != nil {
 		t.Error("the connection is still in a room")
+	}
+}
+
+// TestClocksOfNodes has a peer come from a node whose clock is ahead of this one's: it is here now, and so it is told.
+func TestClocksOfNodes(t *testing.T) {
+	var said ear
+	h := New(&Options{Cluster: &said})
+	defer h.Close()
+	there := Presence{Peer: "aaaaaaaaaaaa", Dialect: protocol.DialectShoal, Since: time.Now().Add(time.Hour).UnixNano()}
+	h.RemoteJoined("room-one", h.NewRemote("there", there))
+	c := h.member(t, there.Peer)
+	var b batch
+	if _, code := h.join(c, "room-one", everything(), protocol.Role{}, &b); code != "" {
+		t.Fatal(code)
+	}
+	if len(said.joined) != 1 || said.joined[0].Since <= there.Since {
+		t.Errorf("told %+v, and it is at the other node since %d", said.joined, there.Since)
 	}
 }
 
