@@ -169,13 +169,27 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, v *variant) {
 		return
 	}
 	if v.encoding != "identity" { // for which ServeContent does not know what the length should be
-		w.Header().Set("Content-Length", strconv.FormatInt(v.size, 10))
+		w = sized{w, v.size}
 		if r.Header.Get("Range") != "" {
 			r = r.Clone(r.Context())
 			r.Header.Del("Range")
 		}
 	}
 	http.ServeContent(w, r, "", time.Time{}, content)
+}
+
+// sized is an answer with that many bytes, where it has content.
+type sized struct {
+	http.ResponseWriter
+	size int64
+}
+
+// WriteHeader begins the answer.
+func (s sized) WriteHeader(status int) {
+	if status == http.StatusOK {
+		s.Header().Set("Content-Length", strconv.FormatInt(s.size, 10))
+	}
+	s.ResponseWriter.WriteHeader(status)
 }
 
 // choose picks the variant with the highest weight by RFC 9110, section 12.5.3; among equals the earliest.

@@ -136,6 +136,10 @@ func TestETags(t *testing.T) {
 		if resp.StatusCode != http.StatusNotModified || body(t, resp) != "" || resp.Header.Get("Vary") == "" {
 			t.Errorf("%s: %d", accept, resp.StatusCode)
 		}
+		resp = request(h, "GET", "/shoal.js", http.Header{"Accept-Encoding": {accept}, "If-Match": {`"other"`}})
+		if resp.StatusCode != http.StatusPreconditionFailed || resp.ContentLength > 0 || body(t, resp) != "" {
+			t.Errorf("%s, if it is another: %d with %d bytes announced", accept, resp.StatusCode, resp.ContentLength)
+		}
 		resp = request(h, "GET", "/shoal.js", http.Header{"Accept-Encoding": {"x"}, "If-None-Match": {tag}})
 		if want := map[bool]int{true: 304, false: 200}[accept == "identity"]; resp.StatusCode != want {
 			t.Errorf("tag of %s for the raw file: %d", accept, resp.StatusCode)
