@@ -264,11 +264,12 @@ func (h *Hub) upgrade(c *conn, head []byte) bool {
 	if len(forwarded) > 0 {
 		c.addr = h.clientAddr(c.peer, forwarded)
 	}
+	c.out.queued = answer // before the hub knows it, for then anybody may queue more
 	if h.check(c.addr, origin) != nil || h.register(c) != nil {
+		c.out.queued = nil
 		answer.free()
 		return false
 	}
-	c.out.queued = answer
 	return true
 }
 

@@ -3,6 +3,9 @@ package hub
 import (
 	"net"
 	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,6 +101,39 @@ func TestClocksOfNodes(t *testing.T) {
 	}
 	if len(said.joined) != 1 || said.joined[0].Since <= there.Since {
 		t.Errorf("told %+v, and it is at the other node since %d", said.joined, there.Since)
+	}
+}
+
+// TestEndedAtOnce ends connections as soon as the hub has them: they are told after the answer to their upgrade.
+func TestEndedAtOnce(t *testing.T) {
+	const head = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: " + protocol.Subprotocol + "\r\n\r\n"
+	h := New(nil)
+	defer h.Close()
+	for range 1000 {
+		near, far := net.Pipe()
+		far.Close()
+		c := newConn(h, near, nil)
+		c.from = &listener{paths: []string{"/"}}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for taken := false; !taken; runtime.Gosched() {
+				h.mu.Lock()
+				_, taken = h.conns[c]
+				h.mu.Unlock()
+			}
+			c.end(protocol.CodeGoingAway, "the server stops")
+		})
+		if !h.upgrade(c, []byte(head)) {
+			t.Fatal("not taken")
+		}
+		wg.Wait()
+		if said := string(c.out.queued.b); !strings.HasPrefix(said, "HTTP/1.1 101 ") || !strings.Contains(said, "going_away") {
+			t.Errorf("told %q", said)
+		}
+		c.flush()
+		h.unregister(c)
+		h.live.Done()
 	}
 }
 
