@@ -85,6 +85,7 @@ class BaseDocument<T> implements DocumentMethods<T> {
 		this.#version = version;
 		this.#content = content;
 		this.#deleted = deleted;
+		Object.preventExtensions(this); // Vue and others would put a Proxy around it, which has no private fields
 	}
 
 	#read(): Content {

@@ -97,6 +97,16 @@ test('what is read cannot be changed, and what was written may be', async (t) =>
 	assert.equal(JSON.stringify(document), '{"id":"a","title":"A","place":{"town":"Bern"}}');
 });
 
+test('a document is not extensible, and so frameworks do not put proxies around it', async (t) => {
+	const { todos } = await open(t);
+	const document = await todos.insert({ id: 'a', title: 'A' });
+	const [found] = await todos.find().exec();
+	for (const version of [document, found, await document.patch({ title: 'B' }), await document.remove()]) {
+		assert.equal(Object.isExtensible(version), false);
+	}
+	assert.equal(document.title, 'A');
+});
+
 test('keys and texts of all kinds', async (t) => {
 	const { todos } = await open(t);
 	const ids = ['a', 'ä', '\uE000', '\u{1F41F}', 'new\nline', '"quoted"', '\\', '\0', '\u2028', 'x'.repeat(1024)];
