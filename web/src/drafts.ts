@@ -60,7 +60,7 @@ export class Drafts {
 		if (!isWellFormed(id)) {
 			throw new TypeError(`${name} has a primary key with half a surrogate pair`);
 		}
-		const text = JSON.stringify(content);
+		const text = textOf(content, name);
 		if (validate && this.#problems) {
 			this.#check(id, content, text);
 		}
@@ -83,7 +83,20 @@ function contentOf(document: unknown, name: string): Content {
 		throw new TypeError(`${name} must be an object`);
 	}
 	const { toJSON } = document as { toJSON?: unknown };
-	return (typeof toJSON === 'function' ? toJSON.call(document) : document) as Content;
+	const content: unknown = typeof toJSON === 'function' ? toJSON.call(document) : document;
+	if (typeof content !== 'object' || content === null) {
+		throw new TypeError(`${name} must be an object, and is none as JSON`);
+	}
+	return content as Content;
+}
+
+/** @internal Returns the JSON text of an object, whose toJSON may make anything of it. */
+export function textOf(object: object, name: string): string {
+	const text: string | undefined = JSON.stringify(object);
+	if (!text?.startsWith('{')) {
+		throw new TypeError(`${name} must be an object, and is none as JSON`);
+	}
+	return text;
 }
 
 function partAt(content: Content, path: string, name: string): string | number | boolean {

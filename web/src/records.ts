@@ -1,7 +1,7 @@
 import type { Collection } from './collection.js';
 import { contentOf, documentFactory, versionOf, type Document, type DocumentFactory } from './document.js';
 import { Feed } from './feed.js';
-import type { Draft, Drafts } from './drafts.js';
+import { textOf, type Draft, type Drafts } from './drafts.js';
 import { edited, type Edit } from './edits.js';
 import { ShoalError } from './errors.js';
 import { following, live, type Begin } from './live.js';
@@ -262,14 +262,15 @@ export class Records<T> {
 		if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) {
 			throw new TypeError('patch must be an object');
 		}
+		const text = textOf(patch, 'patch');
 		if (!this.drafts.validates) {
-			return this.#write('p', id, JSON.stringify(patch), (body) => body as Content);
+			return this.#write('p', id, text, (body) => body as Content);
 		}
 		const [document] = await this.get([id]);
 		if (!document) {
 			throw new ShoalError('not-found', `document not found: ${JSON.stringify(id)}`, { documentId: id });
 		}
-		return document.modify((content) => ({ ...content, ...JSON.parse(JSON.stringify(patch)) as Partial<T> })); // of the whole is known what it may be
+		return document.modify((content) => ({ ...content, ...JSON.parse(text) as Partial<T> })); // of the whole is known what it may be
 	}
 
 	/** Writes the content in the place of just that version. */

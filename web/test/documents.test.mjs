@@ -50,6 +50,25 @@ test('modify is repeated when another write came in between, and fails with what
 	await assert.rejects(counter.modify(() => ({ id: 'other' })), /must stay "n"/);
 });
 
+test('a write of what JSON cannot say is refused, and those beside it are not', async (t) => {
+	const { todos } = await open(t);
+	const document = await todos.insert({ id: 'a' });
+	const nothing = { toJSON() {} };
+	const bad = [
+		() => document.patch(nothing),
+		() => document.patch(new Date()),
+		() => document.modify(() => nothing),
+		() => document.modify(() => ({ toJSON: () => ({ id: 'a', ...nothing }) })),
+		() => todos.insert({ id: 'b', ...nothing }),
+	];
+	for (const write of bad) {
+		const beside = todos.upsert({ id: 'c' });
+		await assert.rejects(write(), (error) => error instanceof TypeError && /must be an object/.test(error.message));
+		await beside;
+	}
+	assert.equal((await document.patch({ title: 'A' })).title, 'A');
+});
+
 test('writes of one turn are in their order', async (t) => {
 	const { todos } = await open(t);
 	const results = await Promise.allSettled([
