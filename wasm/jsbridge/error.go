@@ -34,7 +34,8 @@ func (e *Error) Error() string {
 // FromJS makes an error of a value that was thrown or that a promise was rejected with, whatever it is.
 func FromJS(v js.Value) error {
 	e := &Error{Value: v}
-	if v.Type() != js.TypeObject && v.Type() != js.TypeFunction {
+	// Type panics for a BigInt, and Object makes another value of anything that is not an object.
+	if !js.Global().Get("Object").Invoke(v).Equal(v) {
 		e.Message = js.Global().Call("String", v).String()
 		return e
 	}
@@ -47,11 +48,14 @@ func FromJS(v js.Value) error {
 
 // text returns a property if it is a string that can be read.
 func text(v js.Value, property string) string {
-	got, thrown := try(func() js.Value { return get(v, property) })
-	if thrown != nil || got.Type() != js.TypeString {
-		return ""
-	}
-	return got.String()
+	got, _ := try(func() string {
+		got := get(v, property)
+		if !js.Global().Call("String", got).Equal(got) {
+			return ""
+		}
+		return got.String()
+	})
+	return got
 }
 
 func get(v js.Value, property string) js.Value {

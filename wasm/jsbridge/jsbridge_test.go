@@ -46,6 +46,8 @@ func TestAwait(t *testing.T) {
 		"return Promise.reject()":                                       "undefined",
 		"return Promise.reject(null)":                                   "null",
 		"return Promise.reject(Symbol('s'))":                            "Symbol(s)",
+		"return Promise.reject(7n)":                                     "7",
+		"return Promise.reject({name: 7n, message: 'big'})":             "big",
 		"return Promise.reject({})":                                     "an object that is not an Error was thrown",
 		"return {then() { throw new Error('no') }}":                     "Error: no",
 		"return {get then() { throw new Error('getter') }}":             "Error: getter",
