@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -166,6 +167,37 @@ func TestLeaveWhileAway(t *testing.T) {
 		conn.greet("token-of-"+self, "newnewnewnew") // a server that knows nothing
 		want(t, c, Connected{Self: "newnewnewnew"})
 		conn.quiet()
+	})
+}
+
+// TestManyRooms joins more rooms at once than the server takes at once.
+func TestManyRooms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rooms = 2000 // twice what the fake takes unread
+		s := newFakeServer(t)
+		c := s.start(nil)
+		for i := range rooms {
+			if err := c.Join(fmt.Sprintf("room-%d", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		asked := make(map[string]bool)
+		for _, resume := range []string{"", "token-of-" + self} {
+			conn := s.accept()
+			conn.greet(resume, self)
+			want(t, c, Connected{Self: self})
+			none(t, c)
+			clear(asked)
+			for range rooms {
+				asked[string(<-conn.up)] = true
+			}
+			if len(asked) != rooms {
+				t.Errorf("asked for %d rooms", len(asked))
+			}
+			conn.quiet()
+			conn.close()
+			wantDisconnected(t, c, net.ErrClosed)
+		}
 	})
 }
 

@@ -26,25 +26,28 @@ type dialer func(ctx context.Context) (socket, error)
 // link runs the reading and writing of a socket. A browser's socket may take a minute to end when the network is gone, so
 // whoever uses a link does not wait for its goroutines longer than closeWait.
 type link struct {
-	sock    socket
-	ctx     context.Context // ends with the socket; its cause says why
-	cancel  context.CancelCauseFunc
-	in      chan []byte
-	out     chan []byte   // signals
-	relay   chan []byte   // pieces of relayed connections, which go last
-	control chan []byte   // the client's own messages, which go first
-	probe   chan struct{} // asks for a probe
-	wg      sync.WaitGroup
+	sock   socket
+	ctx    context.Context // ends with the socket; its cause says why
+	cancel context.CancelCauseFunc
+	in     chan []byte
+	out    chan []byte   // signals
+	relay  chan []byte   // pieces of relayed connections, which go last
+	ready  chan struct{} // holds one token when there may be something in control
+	probe  chan struct{} // asks for a probe
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex // guards the following field
+	control [][]byte   // the client's own messages, which go first; as many as it has rooms, and more
 }
 
 func newLink(ctx context.Context, sock socket) *link {
 	l := &link{
-		sock:    sock,
-		in:      make(chan []byte),
-		out:     make(chan []byte, sendQueue),
-		relay:   make(chan []byte, relayQueue),
-		control: make(chan []byte, 4*sendQueue),
-		probe:   make(chan struct{}, 1),
+		sock:  sock,
+		in:    make(chan []byte),
+		out:   make(chan []byte, sendQueue),
+		relay: make(chan []byte, relayQueue),
+		ready: make(chan struct{}, 1),
+		probe: make(chan struct{}, 1),
 	}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	l.wg.Go(l.reading)
@@ -115,28 +118,50 @@ func (l *link) writing() {
 	}
 }
 
+// post queues one of the client's own messages. It does not block.
+func (l *link) post(text []byte) {
+	l.mu.Lock()
+	l.control = append(l.control, text)
+	l.mu.Unlock()
+	select {
+	case l.ready <- struct{}{}:
+	default:
+	}
+}
+
+// own returns the next of the client's own messages, nil where there is none.
+func (l *link) own() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.control) == 0 {
+		return nil
+	}
+	text := l.control[0]
+	l.control = l.control[1:]
+	return text
+}
+
 // nextText waits for what is to be written next.
 func (l *link) nextText() (text []byte, ok bool) {
-	select {
-	case text = <-l.control:
+	for {
+		if text = l.own(); text != nil {
+			return text, true
+		}
+		select {
+		case text = <-l.out:
+			return text, true
+		default:
+		}
+		select {
+		case <-l.ready:
+			continue
+		case text = <-l.out:
+		case text = <-l.relay:
+		case <-l.ctx.Done():
+			return nil, false
+		}
 		return text, true
-	default:
 	}
-	select {
-	case text = <-l.control:
-		return text, true
-	case text = <-l.out:
-		return text, true
-	default:
-	}
-	select {
-	case text = <-l.control:
-	case text = <-l.out:
-	case text = <-l.relay:
-	case <-l.ctx.Done():
-		return nil, false
-	}
-	return text, true
 }
 
 func (l *link) probing() {

@@ -53,18 +53,14 @@ func (s *session) send(ctx context.Context, queue chan<- []byte, text []byte) er
 	}
 }
 
-// post queues a message of the client's own. It does not block: where the queue is full, the connection is of no use.
+// post queues a message of the client's own. It does not block.
 func (s *session) post(m *protocol.Message) {
 	text, err := m.Encode()
 	if err != nil {
 		s.fail(err)
 		return
 	}
-	select {
-	case s.link.control <- text:
-	default:
-		s.fail(fmt.Errorf("%w: it does not take what is sent", errSilent))
-	}
+	s.link.post(text)
 }
 
 // run connects again and again.
@@ -130,7 +126,7 @@ func (c *Client) shakeHands(ctx context.Context, l *link) (*protocol.Message, er
 		if err != nil {
 			return nil, err
 		}
-		l.control <- text
+		l.post(text)
 	}
 	text, err := l.read(ctx)
 	if err != nil {
