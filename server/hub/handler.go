@@ -139,7 +139,7 @@ func (h *Hub) clientAddr(addr netip.Addr, forwarded []string) netip.Addr {
 	if len(h.opts.TrustedProxies) > 0 {
 		hops := strings.Split(strings.Join(forwarded, ","), ",")
 		for i := len(hops) - 1; i >= 0 && h.trusted(addr); i-- {
-			hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+			hop, err := parseHop(strings.TrimSpace(hops[i]))
 			if err != nil {
 				break
 			}
@@ -152,6 +152,14 @@ func (h *Hub) clientAddr(addr netip.Addr, forwarded []string) netip.Addr {
 		}
 	}
 	return addr
+}
+
+// parseHop reads an address to which some proxies add a port.
+func parseHop(s string) (netip.Addr, error) {
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr(), nil
+	}
+	return netip.ParseAddr(s)
 }
 
 func (h *Hub) trusted(addr netip.Addr) bool {

@@ -120,6 +120,10 @@ func TestConnectionLimits(t *testing.T) {
 		{"2001:db8::2", http.StatusSwitchingProtocols},
 		{"2001:db8::3", http.StatusTooManyRequests}, // one /64
 		{"2001:db8:0:1::3", http.StatusSwitchingProtocols},
+		{"192.0.2.9:5678", http.StatusSwitchingProtocols}, // as some proxies write it
+		{"192.0.2.9:5679, 127.0.0.9:80", http.StatusSwitchingProtocols},
+		{"192.0.2.9", http.StatusTooManyRequests},
+		{"[2001:db8:0:2::1]:5678", http.StatusSwitchingProtocols},
 		{"garbage", http.StatusTooManyRequests},
 	} {
 		header := upgradeHeader()
@@ -129,7 +133,7 @@ func TestConnectionLimits(t *testing.T) {
 		}
 	}
 	a.conn.Close()
-	until(t, "the hub to know", func() bool { return s.Stats().Connections <= 6 })
+	until(t, "the hub to know", func() bool { return s.Stats().Connections <= 9 })
 	s.connect(t, rxdb)
 
 	full := serve(t, &hub.Options{MaxConns: 1})
