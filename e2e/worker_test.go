@@ -72,6 +72,33 @@ func TestWorkerCrash(t *testing.T) {
 	}
 }
 
+// TestCrashedLeader breaks the program of the tab that replicates: another tab takes over, and the page that has none any more has no
+// connections either.
+func TestCrashedLeader(t *testing.T) {
+	s := shoalserver.Start(t)
+	browser := chrome.NewProfile(t).Open(t, nil)
+	leader := browser.Tab(s.URL(blank))
+	leader.AllowErrors() // it is the point
+	leader.Do(withinWorker(`new BroadcastChannel('break').onmessage = () => { throw new Error('out of luck'); };`) + `
+		window.made = [];
+		window.RTCPeerConnection = class extends RTCPeerConnection {
+			constructor(...args) { super(...args); made.push(this); }
+		};
+	` + setup)
+	next, other := open(browser, s), user(t, s)
+	other.Do(`await replicate()`)
+	leader.Do(`await replicate(); await pool.awaitFirstPeer()`)
+	next.Do(`await replicate()`)
+	leader.Do(`new BroadcastChannel('break').postMessage('')`)
+	next.Do(`for await (const leads of pool.isLeader$) if (leads) break; await pool.awaitFirstPeer(); await todos.insert({ id: 'after', title: '' })`)
+	other.Do(`for await (const d of todos.findOne('after').$) if (d) break`)
+	leader.Do(`for await (const leads of pool.isLeader$) if (!leads) break`)
+	leader.Wait(`made.length > 0 && made.every((connection) => connection.connectionState === 'closed')`)
+	if code := chrome.Eval[string](leader, `todos.insert({ id: 'a', title: '' }).then(() => 'none', (error) => error.code)`); code != "fatal" {
+		t.Errorf("the error is %s", code)
+	}
+}
+
 // TestThrown has a function of the application throw: the very same comes back as the cause of what failed for it.
 func TestThrown(t *testing.T) {
 	tab := user(t, shoalserver.Start(t))

@@ -59,6 +59,13 @@ export class Connections {
 		send: (id: number, data: string | ArrayBuffer) => this.#send(id, data),
 	};
 
+	/** Closes all that there are. */
+	close(): void {
+		for (const id of this.#connections.keys()) {
+			this.#disconnect(id);
+		}
+	}
+
 	#connect(id: number, configuration: RTCConfiguration): void {
 		let connection: RTCPeerConnection;
 		try {

@@ -23,10 +23,17 @@ export class Core {
 	#call: Call = () => Promise.reject(new ShoalError('fatal', 'the program did not start'));
 	readonly #pending = new Set<(error: Error) => void>();
 	readonly #receivers = new Map<number, Receiver>();
+	/** Resolves when the program has crashed. */
+	readonly crashed: Promise<void>;
+	#crash!: () => void;
 	#fatal: ShoalError | undefined;
 	#lastOwn = 0;
 	#wakes = false;
 	#events: { kind: string; of: number; text: string }[] = [];
+
+	constructor() {
+		this.crashed = new Promise((resolve) => (this.#crash = resolve));
+	}
 
 	/** Has the program, which has started, serve this page. */
 	begin(begin: Begin): void {
@@ -90,6 +97,7 @@ export class Core {
 		for (const reject of pending) {
 			reject(this.#fatal);
 		}
+		this.#crash();
 	}
 
 	/** The program is in the middle of something: what it tells is only noted down, and told on once it has come to rest. */
@@ -140,6 +148,7 @@ async function start(source: WasmSource): Promise<Core> {
 	const core = new Core();
 	const fatal = (message: string) => core.fail(message);
 	const thread = startThread(fatal);
+	void core.crashed.then(() => thread).then((program) => program?.end());
 	try {
 		const module = await compile(source);
 		const program = await thread;

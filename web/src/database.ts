@@ -108,7 +108,7 @@ class DatabaseObject implements DatabaseBase {
 		this.#number = number;
 		this.#validator = validator;
 		this.name = name;
-		this.#leadership = memory ? undefined : new Leadership(`shoal/${name}`);
+		this.#leadership = memory ? undefined : new Leadership(`shoal/${name}`, core.crashed);
 		this.#errors = new Source((heard) => (this.#heard = heard));
 		core.receive(number, { event: (_kind, text) => this.#damaged(text) });
 	}

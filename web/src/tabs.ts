@@ -27,15 +27,17 @@ export interface News {
 
 /**
  * @internal Which tab of a database replicates: the one that holds a Web Lock (https://w3c.github.io/web-locks/). The browser gives the lock on when
- * that tab closes or crashes. From one that does not answer for a while, the others take it.
+ * that tab closes or crashes, and a tab whose program crashed gives it up. From one that does not answer for a while, the others take it.
  */
 export class Leadership {
 	readonly #lock: string;
 	readonly #members = new Set<Member>();
 	#candidate: Candidate | undefined;
 
-	constructor(lock: string) {
+	/** From when crashed resolves, this tab leaves it to others. */
+	constructor(lock: string, crashed: Promise<void>) {
 		this.#lock = lock;
+		void crashed.then(() => this.#end());
 	}
 
 	/** Takes part, until leave. Resolves, as soon as the browser answers, to whether this tab leads at present. */
@@ -58,9 +60,13 @@ export class Leadership {
 	leave(member: Member): void {
 		this.#members.delete(member);
 		if (this.#members.size === 0) {
-			this.#candidate?.end();
-			this.#candidate = undefined;
+			this.#end();
 		}
+	}
+
+	#end(): void {
+		this.#candidate?.end();
+		this.#candidate = undefined;
 	}
 }
 

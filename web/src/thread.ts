@@ -6,7 +6,7 @@ import { Wire } from './wire.js';
 export interface Thread {
 	/** Starts the program there. */
 	start(module: WebAssembly.Module): Promise<Begin>;
-	/** Ends the Worker without a word. */
+	/** Ends the Worker, and its connections, without a word. */
 	end(): void;
 }
 
@@ -48,12 +48,13 @@ function newWorker(): Worker {
 /** Does for a Worker what only a page can. */
 function serve(worker: Worker, fatal: (message: string) => void, ready: () => void): Thread {
 	let [onEvent, onRequest] = [] as unknown as Parameters<Begin>;
+	const connections = new Connections(() => wire);
 	const wire: Wire = new Wire(worker, {
 		ready, fatal,
 		event: (kind, of, text) => onEvent(kind, of, text),
 		request: (kind, of, text, bytes) => onRequest(kind, of, text, bytes),
 		persist: () => navigator.storage.persist(),
-		...new Connections(() => wire).handlers,
+		...connections.handlers,
 	});
 	return {
 		async start(module) {
@@ -70,6 +71,9 @@ function serve(worker: Worker, fatal: (message: string) => void, ready: () => vo
 				return (method, args) => wire.call('call', method, args);
 			};
 		},
-		end: () => worker.terminate(),
+		end() {
+			worker.terminate();
+			connections.close();
+		},
 	};
 }
