@@ -126,8 +126,9 @@ func New(opts *Options) (*Cluster, error) {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	c.nc = nc
-	c.up.Store(nc.IsConnected())
-	if !nc.IsConnected() {
+	if nc.IsConnected() { // if it is later, the handlers say so, who may have done it by now
+		c.up.Store(true)
+	} else {
 		o.Logger.Warn("NATS cannot be reached yet; rooms are of this node alone")
 	}
 	for _, kind := range []string{presenceOf, helloOf, signalTo + c.node, syncTo + c.node, stateTo + c.node} {
